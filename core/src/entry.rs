@@ -1,0 +1,182 @@
+//! One place of a conversation's log, and the chain hash over all places up to it.
+
+use bytes::Bytes;
+use sha2::{Digest, Sha256};
+
+use crate::ids::{ConversationId, DeviceId, MessageId, Seq, UserId};
+use crate::membership::Change;
+
+/// A hash over every entry of a log up to one place: SHA-256, its first 16 bytes.
+///
+/// It names a place together with the sequence, so a client notices divergence and not only gaps.
+/// On the wire its first [`ChainHash::WIRE_LEN`] bytes are enough: nobody but the server writes
+/// the log, so this guards against mistakes and restored backups, not against the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct ChainHash(pub [u8; 16]);
+
+impl ChainHash {
+    /// Before the first entry.
+    pub const ZERO: Self = Self([0; 16]);
+    /// Bytes of it that clients see.
+    pub const WIRE_LEN: usize = 8;
+
+    /// The part that clients see.
+    #[must_use]
+    pub fn wire(&self) -> &[u8] {
+        &self.0[..Self::WIRE_LEN]
+    }
+
+    /// The hash after one more entry.
+    ///
+    /// The body goes in by its own hash, so the chain can still be checked when a body is gone,
+    /// as long as that hash is known.
+    #[must_use]
+    pub fn link(self, entry: &NewEntry<'_>) -> Self {
+        let mut hash = Sha256::new();
+        hash.update(self.0);
+        hash.update(entry.seq.0.to_be_bytes());
+        hash.update([entry.kind.code()]);
+        hash.update(entry.message_id.0);
+        hash.update(entry.time_ms.to_be_bytes());
+        // Names hold no NUL, so it separates them.
+        hash.update(entry.sender.as_str());
+        hash.update([0]);
+        hash.update(entry.device.as_str());
+        hash.update([0]);
+        hash.update(Sha256::digest(entry.body));
+        let digest = hash.finalize();
+        let mut out = [0; 16];
+        out.copy_from_slice(&digest[..16]);
+        Self(out)
+    }
+}
+
+/// What the chain covers of an entry.
+#[derive(Debug, Clone, Copy)]
+pub struct NewEntry<'a> {
+    /// Its place.
+    pub seq: Seq,
+    /// What it is.
+    pub kind: EntryKind,
+    /// Its id.
+    pub message_id: MessageId,
+    /// Milliseconds since 1970, the server's clock at ingest.
+    pub time_ms: u64,
+    /// The sender.
+    pub sender: &'a UserId,
+    /// The sender's device.
+    pub device: &'a DeviceId,
+    /// The body.
+    pub body: &'a [u8],
+}
+
+/// What an entry is. The codes are stored and stand in the wire's `EntryType`: never changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum EntryKind {
+    /// An app's message.
+    Message,
+    /// A change of members; the body is [`Change::to_body`].
+    Membership,
+}
+
+impl EntryKind {
+    /// The stored code.
+    #[must_use]
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Message => 1,
+            Self::Membership => 2,
+        }
+    }
+
+    /// The kind of a stored code, if this version knows it.
+    #[must_use]
+    pub const fn from_code(code: u8) -> Option<Self> {
+        match code {
+            1 => Some(Self::Message),
+            2 => Some(Self::Membership),
+            _ => None,
+        }
+    }
+}
+
+/// One committed entry. Cloning shares the body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// The conversation.
+    pub conversation: ConversationId,
+    /// Its place.
+    pub seq: Seq,
+    /// The chain up to and with this entry.
+    pub chain: ChainHash,
+    /// What it is.
+    pub kind: EntryKind,
+    /// Its id.
+    pub message_id: MessageId,
+    /// The sender.
+    pub sender: UserId,
+    /// The sender's device.
+    pub device: DeviceId,
+    /// Milliseconds since 1970, the server's clock at ingest.
+    pub time_ms: u64,
+    /// Opaque; empty when [`Entry::body_gone`].
+    pub body: Bytes,
+    /// The entry that this one answers.
+    pub reply_to: Option<Seq>,
+    /// Milliseconds since 1970 after which the body is not delivered any more.
+    pub expires_ms: Option<u64>,
+    /// The body was removed from the store.
+    pub body_gone: bool,
+}
+
+impl Entry {
+    /// Whether the body may still be delivered at `now_ms`.
+    #[must_use]
+    pub fn is_live(&self, now_ms: u64) -> bool {
+        !self.body_gone && self.expires_ms.is_none_or(|at| now_ms < at)
+    }
+
+    /// The change of members that this entry holds, if it is one.
+    #[must_use]
+    pub fn membership(&self) -> Option<Change> {
+        match self.kind {
+            EntryKind::Membership => Change::from_body(&self.body),
+            EntryKind::Message => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_chain_sees_every_field() {
+        let (alice, bob) = (UserId::new("alice").unwrap(), UserId::new("bob").unwrap());
+        let (d1, d2) = (DeviceId::new("d1").unwrap(), DeviceId::new("d2").unwrap());
+        let base = NewEntry {
+            seq: Seq(1),
+            kind: EntryKind::Message,
+            message_id: MessageId([1; 16]),
+            time_ms: 5,
+            sender: &alice,
+            device: &d1,
+            body: b"x",
+        };
+        let first = ChainHash::ZERO.link(&base);
+        let others = [
+            NewEntry { seq: Seq(2), ..base },
+            NewEntry { kind: EntryKind::Membership, ..base },
+            NewEntry { message_id: MessageId([2; 16]), ..base },
+            NewEntry { time_ms: 6, ..base },
+            NewEntry { sender: &bob, ..base },
+            NewEntry { device: &d2, ..base },
+            NewEntry { body: b"y", ..base },
+        ];
+        for other in others {
+            assert_ne!(ChainHash::ZERO.link(&other), first, "{other:?}");
+        }
+        assert_ne!(first.link(&base), first);
+        assert_eq!(ChainHash::ZERO.link(&base), first);
+    }
+}

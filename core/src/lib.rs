@@ -1,0 +1,27 @@
+//! Godwit's pure core.
+//!
+//! It holds what does not depend on a machine: ids, the log of a conversation and its chain hash,
+//! the decision on a batch of sends, and the ports around them. It refuses tokio, sqlx, redis, a
+//! clock and randomness of its own: time and ids come in with each request.
+//!
+//! Read it in this order:
+//! 1. [`ids`]: what is named and how it is written.
+//! 2. [`entry`]: one place of a conversation's log, and the chain over it.
+//! 3. [`commit`]: sends, their fates, and the pure decision that both stores share.
+//! 4. [`membership`]: conversations, members, roles, changes of members.
+//! 5. [`cursor`]: where a device stands in the logs.
+//! 6. [`store`], [`bus`], [`edge`]: the ports. `edge` is the border between broker and bridge.
+//!
+//! With the feature `conformance` it also brings the suite that every store must pass.
+
+pub mod bus;
+pub mod commit;
+#[cfg(feature = "conformance")]
+pub mod conformance;
+pub mod cursor;
+pub mod edge;
+pub mod entry;
+pub mod ids;
+pub mod limits;
+pub mod membership;
+pub mod store;

@@ -1,0 +1,160 @@
+//! The port to the message store: domain operations, no generic CRUD.
+//!
+//! Two adapters implement it, `store/sqlite` and `store/postgres`; both pass
+//! `conformance::store`. Every operation is one transaction: it happened whole and is durable when
+//! `Ok` is returned, or it did not happen. After [`Error::Unavailable`] a commit may have happened
+//! (the answer was lost); all operations are safe to repeat with the same arguments. Dropping a
+//! future leaves its operation either done whole or not at all.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use crate::commit::{Committed, Send as SendRequest};
+use crate::cursor::{Behind, Feed, Move, Opened, Opening, SubscriptionChange};
+use crate::entry::Entry;
+use crate::ids::{ConversationId, Identity, Seq, UserId};
+use crate::membership::{ChangeRequest, Conversation, NewConversation, Refused};
+
+/// A future of a port's operation.
+pub type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + std::marker::Send + 'a>>;
+
+/// Why an operation of the store failed; variants by what the caller does next.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Away for now (connection lost, restarting, locked, out of disk): wait and repeat.
+    #[error("the store is away: {0}")]
+    Unavailable(#[source] Source),
+    /// Repeating does not help: a defect, or a store that was changed by another hand. Give up
+    /// this operation and tell the operator.
+    #[error("the store failed: {0}")]
+    Broken(#[source] Source),
+}
+
+/// What an adapter's driver said.
+pub type Source = Box<dyn std::error::Error + std::marker::Send + Sync>;
+
+/// A page of a log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page {
+    /// In sequence, without a gap, starting right after the place asked for.
+    pub entries: Vec<Entry>,
+    /// The log's head when the page was read.
+    pub head_seq: Seq,
+}
+
+/// A durable event, for what is derived (stage 9).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OutboxEvent {
+    /// Its place in the outbox, rising; for [`Store::outbox_done`].
+    pub id: i64,
+    /// The conversation that got an entry.
+    pub conversation: ConversationId,
+    /// The entry's place.
+    pub seq: Seq,
+}
+
+/// What [`Store::prune`] shall remove.
+#[derive(Debug, Clone, Copy)]
+pub struct Prune {
+    /// Milliseconds since 1970: now.
+    pub now_ms: u64,
+    /// Bodies of entries older than this are removed; `None`: kept forever.
+    pub bodies_before_ms: Option<u64>,
+    /// At most so many rows of each kind in one call.
+    pub rows_max: u32,
+}
+
+/// What [`Store::prune`] removed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Pruned {
+    /// Bodies emptied; their entries stay as tombstones, so sequence and chain stay whole.
+    pub bodies: u64,
+    /// Kept sessions that had expired, with their subscriptions and cursors.
+    pub sessions: u64,
+}
+
+/// The message store.
+pub trait Store: std::marker::Send + Sync + 'static {
+    /// Commits a batch: one transaction for idempotency, membership, group version, sequence,
+    /// entries and outbox, decided by [`crate::commit::plan`]. Durable (fsynced) when it returns.
+    /// At most [`crate::limits::BATCH_SENDS_MAX`] sends.
+    fn commit<'a>(&'a self, batch: &'a [SendRequest]) -> Pending<'a, Committed>;
+
+    /// Creates a conversation with an empty log and group version 1. Repeating it with the same id
+    /// changes nothing.
+    fn create<'a>(&'a self, new: &'a NewConversation) -> Pending<'a, Conversation>;
+
+    /// Adds or removes members, decided by [`crate::membership::decide`] under the conversation's
+    /// lock; appends the entry that tells of it and raises the group version. An added member's
+    /// `joined_seq` is the entry's own place less one, so it sees the entry itself; a removed one
+    /// sees nothing from it on, and its cursors in this conversation are forgotten.
+    fn change_members<'a>(
+        &'a self,
+        request: &'a ChangeRequest,
+    ) -> Pending<'a, Result<(Entry, Conversation), Refused>>;
+
+    /// The conversation with its present members; `None`: there is none.
+    fn conversation(&self, id: ConversationId) -> Pending<'_, Option<Conversation>>;
+
+    /// The user's conversations, ordered by id, above `after`, without their members.
+    fn conversations_of<'a>(
+        &'a self,
+        user: &'a UserId,
+        after: Option<ConversationId>,
+        limit: u32,
+    ) -> Pending<'a, Vec<Conversation>>;
+
+    /// Entries above `after`: at most `limit`, and at most `bytes_max` of bodies but always one if
+    /// there is one. `None`: no such conversation.
+    fn read_log(
+        &self,
+        id: ConversationId,
+        after: Seq,
+        limit: u32,
+        bytes_max: usize,
+    ) -> Pending<'_, Option<Page>>;
+
+    /// Opens the sessions of a batch of connecting devices: forgets those that are `clean` or
+    /// expired, keeps those with an expiry, answers in order. A device twice in one batch is
+    /// answered in order too.
+    fn open_sessions<'a>(&'a self, batch: &'a [Opening]) -> Pending<'a, Vec<Opened>>;
+
+    /// Notes the end of connections: each session expires `expiry_s` after `time_ms`; 0 forgets it
+    /// with its subscriptions and cursors. (`clean` is not looked at.)
+    fn close_sessions<'a>(&'a self, batch: &'a [Opening]) -> Pending<'a, ()>;
+
+    /// Changes the subscriptions of a kept session; see [`SubscriptionChange`].
+    fn change_subscriptions<'a>(
+        &'a self,
+        device: &'a Identity,
+        change: &'a SubscriptionChange,
+    ) -> Pending<'a, ()>;
+
+    /// The conversations (of which the device's user is a member) whose head is above the device's
+    /// cursor of `feed`; without a cursor, above the place where the user joined. Ordered by id,
+    /// above `after`.
+    fn behind<'a>(
+        &'a self,
+        device: &'a Identity,
+        feed: Feed,
+        after: Option<ConversationId>,
+        limit: u32,
+    ) -> Pending<'a, Vec<Behind>>;
+
+    /// Moves cursors of kept sessions forward; never back. A device twice in a batch: the highest
+    /// counts. Moves of users that are no members any more are ignored.
+    fn move_cursors<'a>(&'a self, moves: &'a [Move]) -> Pending<'a, ()>;
+
+    /// The oldest events of the outbox, in order, at most `limit`. They stay until done; two
+    /// relays may be given the same ones, so consumers are idempotent.
+    fn outbox(&self, limit: u32) -> Pending<'_, Vec<OutboxEvent>>;
+
+    /// Forgets events that the stream has taken. Unknown ids are ignored.
+    fn outbox_done<'a>(&'a self, ids: &'a [i64]) -> Pending<'a, ()>;
+
+    /// Removes what is due.
+    fn prune(&self, prune: Prune) -> Pending<'_, Pruned>;
+
+    /// Whether the store answers, for /readyz.
+    fn ping(&self) -> Pending<'_, ()>;
+}

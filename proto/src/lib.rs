@@ -1,0 +1,22 @@
+//! Godwit's wire: the types generated from `proto/`, and nothing else.
+//!
+//! The `.proto` files are the reference; read `godwit/conversation/v1/conversation.proto` first.
+//! Generated types stop at the edge: inside, `godwit-core` has its own.
+
+#![allow(missing_docs, unreachable_pub)]
+
+/// A conversation's log on the wire: sends, entries, fates, control.
+pub mod conversation {
+    /// The first version.
+    pub mod v1 {
+        include!(concat!(env!("OUT_DIR"), "/godwit.conversation.v1.rs"));
+    }
+}
+
+/// Sync requests and replies.
+pub mod sync {
+    /// The first version.
+    pub mod v1 {
+        include!(concat!(env!("OUT_DIR"), "/godwit.sync.v1.rs"));
+    }
+}
