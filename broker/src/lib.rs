@@ -1,1 +1,3 @@
 //! (being built)
+mod codec;
+mod limits;

@@ -1,0 +1,316 @@
+//! Bytes to packets and back (stage 2), for both versions of MQTT on one port.
+//!
+//! The types and the bulk of the work are the library's (`rmqtt-codec`); `strict` refuses what it
+//! lets through, `fast` writes the two packets that are written most. docs/adr/0001 says why.
+//!
+//! A decoded packet owns its bytes: its frame is copied once out of the read buffer, at its exact
+//! size, and every string and payload of the packet shares that copy. So the read buffer is never
+//! pinned and can be shared by all connections of a thread, and a payload may be kept as it is
+//! (it keeps its own packet's topic and properties alive, nothing else).
+
+mod fast;
+mod properties;
+mod reader;
+mod strict;
+
+use bytes::{Buf, BytesMut};
+use godwit_core::edge::{Code, Version};
+pub(crate) use rmqtt_codec::{types::QoS, v3, v5};
+use tokio_util::codec::{Decoder, Encoder};
+
+pub(crate) use fast::Outgoing;
+
+use crate::limits::CONNECT_BYTES_MAX;
+use strict::{Mend, kind};
+
+/// Bytes of the largest packet that MQTT can express: header and 256 MiB less one.
+const MQTT_BYTES_MAX: usize = 5 + 268_435_455;
+
+/// A packet of either version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Packet {
+    /// MQTT 3.1.1.
+    V3(v3::Packet),
+    /// MQTT 5.
+    V5(v5::Packet),
+}
+
+impl From<v3::Packet> for Packet {
+    fn from(packet: v3::Packet) -> Self {
+        Self::V3(packet)
+    }
+}
+
+impl From<v5::Packet> for Packet {
+    fn from(packet: v5::Packet) -> Self {
+        Self::V5(packet)
+    }
+}
+
+/// Why the connection must end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{what} ({code})")]
+pub(crate) struct Error {
+    /// For a DISCONNECT, or a CONNACK when `answer` is set. A 3.1.1 connection just closes.
+    pub(crate) code: Code,
+    /// For logs and MQTT 5's reason string. Holds nothing of the input.
+    pub(crate) what: &'static str,
+    /// The error is in the CONNECT, and a CONNACK of this form may tell of it. `None` before
+    /// CONNECT: close without a word.
+    pub(crate) answer: Option<Version>,
+}
+
+impl Error {
+    const fn new(code: Code, what: &'static str) -> Self {
+        Self { code, what, answer: None }
+    }
+
+    const fn malformed(what: &'static str) -> Self {
+        Self::new(Code::MALFORMED_PACKET, what)
+    }
+
+    const fn protocol(what: &'static str) -> Self {
+        Self::new(Code::PROTOCOL_ERROR, what)
+    }
+
+    /// The same about a CONNECT: MQTT 5 is told all, 3.1.1 what its return codes can say.
+    fn in_connect(mut self, version: Version) -> Self {
+        let told = version == Version::V5
+            || matches!(self.code, Code::UNSUPPORTED_VERSION | Code::CLIENT_ID_INVALID);
+        self.answer = told.then_some(version);
+        self
+    }
+}
+
+/// One connection's codec. It begins by detecting the version from the CONNECT; 16 bytes.
+#[derive(Debug)]
+pub(crate) struct Codec {
+    /// Inbound, header included, after CONNECT.
+    inbound_bytes_max: u32,
+    /// Outbound, header included: MQTT 5's Maximum Packet Size of the client.
+    outbound_bytes_max: u32,
+    /// `None` until a CONNECT was decoded.
+    version: Option<Version>,
+    /// MQTT 5's Request Problem Information.
+    problem_info: bool,
+}
+
+impl Codec {
+    /// A codec that waits for a CONNECT (of at most [`CONNECT_BYTES_MAX`]) and then takes packets
+    /// of at most `inbound_bytes_max`, header included.
+    pub(crate) const fn new(inbound_bytes_max: u32) -> Self {
+        Self { inbound_bytes_max, outbound_bytes_max: u32::MAX, version: None, problem_info: true }
+    }
+
+    /// The version, once a CONNECT was decoded.
+    pub(crate) const fn version(&self) -> Option<Version> {
+        self.version
+    }
+
+    /// Whether the client wants reason strings and user properties on other packets than PUBLISH,
+    /// CONNACK and DISCONNECT. [`Codec::encode`] and [`Codec::encode_puback`] obey it by
+    /// themselves.
+    pub(crate) const fn problem_info(&self) -> bool {
+        self.problem_info
+    }
+
+    /// Takes one packet off the front of `src`; `Ok(None)`: more bytes are needed.
+    ///
+    /// The first packet is a CONNECT; no later one is, and none is of a kind that only servers
+    /// send. Whatever can be judged by the bytes at hand is judged at once, so that nothing is
+    /// awaited of a packet that will be refused. After an error the connection must end; `src` is
+    /// then as it was. Nothing is ever allocated by a declared length. Never panics.
+    pub(crate) fn decode(&mut self, src: &mut BytesMut) -> Result<Option<Packet>, Error> {
+        let Some(&first) = src.first() else { return Ok(None) };
+        let max = match self.version {
+            Some(version) => {
+                strict::first_byte(first, version)?;
+                self.inbound_bytes_max as usize
+            }
+            None if first & 0xF0 != kind::CONNECT => {
+                return Err(Error::protocol("the first packet is no CONNECT")); // [MQTT-3.1.0-1]
+            }
+            None if first != kind::CONNECT => {
+                return Err(Error::malformed("reserved flags of a header"));
+            }
+            None => CONNECT_BYTES_MAX,
+        };
+        let Some((len, digits)) = reader::variable(&src[1..])? else { return Ok(None) };
+        let header = 1 + digits;
+        let total = header + len as usize;
+        if total > max {
+            return Err(Error::new(Code::PACKET_TOO_LARGE, "the packet is too large"));
+        }
+        let available = &src[header..total.min(src.len())];
+        let version = match self.version {
+            Some(version) => version,
+            None => match detect(available, len as usize)? {
+                Some(version) => version,
+                None => return Ok(None),
+            },
+        };
+        if src.len() < total {
+            return Ok(None);
+        }
+        let decoded = strict::check(first, available, version)
+            .and_then(|mend| build(&src[..total], header, version, &mend));
+        let packet = match self.version {
+            Some(_) => decoded?,
+            None => decoded.map_err(|e| e.in_connect(version))?,
+        };
+        src.advance(total);
+        self.learn(version, &packet);
+        Ok(Some(packet))
+    }
+
+    fn learn(&mut self, version: Version, packet: &Packet) {
+        self.version = Some(version);
+        if let Packet::V5(v5::Packet::Connect(connect)) = packet {
+            self.problem_info = connect.request_problem_info;
+            if let Some(max) = connect.max_packet_size {
+                self.outbound_bytes_max = max.get();
+            }
+        }
+    }
+
+    /// Appends a packet of either version (the caller answers in the client's).
+    ///
+    /// An acknowledgement, CONNACK or DISCONNECT that is larger than the client's Maximum Packet
+    /// Size is sent without its reason string and user properties. `[MQTT-3.2.2-19] ff.` Error:
+    /// it is too large even so (0x95), or cannot be expressed; `dst` is then as it was.
+    pub(crate) fn encode(
+        &self,
+        packet: impl Into<Packet>,
+        dst: &mut BytesMut,
+    ) -> Result<(), Error> {
+        let start = dst.len();
+        let max = (self.outbound_bytes_max as usize).min(MQTT_BYTES_MAX);
+        let result = match packet.into() {
+            Packet::V3(packet) => write_v3(packet, dst),
+            Packet::V5(mut packet) => {
+                if !self.problem_info {
+                    strip_acknowledgement(&mut packet);
+                }
+                write_v5_within(packet, dst, max)
+            }
+        };
+        let result = result
+            .and_then(|()| if dst.len() - start > max { Err(fast::TOO_LARGE) } else { Ok(()) });
+        if result.is_err() {
+            dst.truncate(start);
+        }
+        result
+    }
+}
+
+/// Finds the version in what there is of a CONNECT's body, or refuses at the first wrong byte.
+fn detect(body: &[u8], len: usize) -> Result<Option<Version>, Error> {
+    const NAME: &[u8] = b"\0\x04MQTT";
+    let unsupported = |version| {
+        Err(Error::new(Code::UNSUPPORTED_VERSION, "neither MQTT 3.1.1 nor MQTT 5")
+            .in_connect(version))
+    };
+    if len <= NAME.len() {
+        return Err(Error::malformed("the packet ends too early"));
+    }
+    let shared = body.len().min(NAME.len());
+    if body[..shared] != NAME[..shared] {
+        // MQTT 3.1's name leads to an answer that its clients understand; another is no MQTT.
+        const OLD: &[u8] = b"\0\x06MQIsdp";
+        let shared = body.len().min(OLD.len());
+        return if body[..shared] != OLD[..shared] {
+            Err(Error::new(Code::UNSUPPORTED_VERSION, "the protocol's name is not MQTT"))
+        } else if shared == OLD.len() || len < OLD.len() {
+            unsupported(Version::V3)
+        } else {
+            Ok(None)
+        };
+    }
+    match body.get(NAME.len()) {
+        None => Ok(None),
+        Some(4) => Ok(Some(Version::V3)),
+        Some(5) => Ok(Some(Version::V5)),
+        Some(0..=3) => unsupported(Version::V3),
+        Some(_) => unsupported(Version::V5),
+    }
+}
+
+/// Builds the library's types from a whole packet that [`strict::check`] has let through.
+fn build(frame: &[u8], header: usize, version: Version, mend: &Mend) -> Result<Packet, Error> {
+    // Spare room for the library's `reserve` after a packet, which else allocates once more.
+    let mut copy = BytesMut::with_capacity(frame.len() + 8);
+    copy.extend_from_slice(frame);
+    if let Some(at) = mend.zero_expiry_at {
+        copy[header + at + 3] = 1;
+    }
+    if let Some(at) = mend.clean_start_at {
+        copy[header + at] |= 0x02;
+    }
+    let defect = Error::malformed("the library refuses a packet that is well-formed");
+    match version {
+        Version::V3 => match v3::Codec::new(0).decode(&mut copy) {
+            Ok(Some((packet, _))) => Ok(Packet::V3(packet)),
+            _ => Err(defect),
+        },
+        Version::V5 => match v5::Codec::new(0, 0).decode(&mut copy) {
+            Ok(Some((mut packet, _))) => {
+                if let (v5::Packet::Connect(connect), Some(_)) = (&mut packet, mend.clean_start_at)
+                {
+                    connect.clean_start = false;
+                }
+                Ok(Packet::V5(packet))
+            }
+            _ => Err(defect),
+        },
+    }
+}
+
+fn write_v3(packet: v3::Packet, dst: &mut BytesMut) -> Result<(), Error> {
+    v3::Codec::new(0).encode(packet, dst).map_err(|_| INEXPRESSIBLE)
+}
+
+fn write_v5(packet: v5::Packet, dst: &mut BytesMut) -> Result<(), Error> {
+    v5::Codec::new(0, 0).encode(packet, dst).map_err(|_| INEXPRESSIBLE)
+}
+
+/// Writes the packet, or what is left of it without its diagnostics when it is larger than `max`.
+fn write_v5_within(packet: v5::Packet, dst: &mut BytesMut, max: usize) -> Result<(), Error> {
+    if max >= MQTT_BYTES_MAX {
+        return write_v5(packet, dst);
+    }
+    let (start, mut bare) = (dst.len(), packet.clone());
+    write_v5(packet, dst)?;
+    if dst.len() - start > max && strip(&mut bare) {
+        dst.truncate(start);
+        return write_v5(bare, dst);
+    }
+    Ok(())
+}
+
+/// A string of more than 65,535 bytes, a PUBLISH of QoS 1 without an identifier, and the like.
+const INEXPRESSIBLE: Error = Error::new(Code::UNSPECIFIED, "the packet cannot be expressed");
+
+/// Removes what Request Problem Information 0 forbids. `[MQTT-3.1.2-29]`
+fn strip_acknowledgement(packet: &mut v5::Packet) {
+    if !matches!(packet, v5::Packet::ConnectAck(_) | v5::Packet::Disconnect(_)) {
+        strip(packet);
+    }
+}
+
+/// Removes reason string and user properties; false when the packet has no such thing.
+fn strip(packet: &mut v5::Packet) -> bool {
+    use v5::Packet as P;
+    let (reason, user) = match packet {
+        P::ConnectAck(p) => (&mut p.reason_string, &mut p.user_properties),
+        P::PublishAck(p) | P::PublishReceived(p) => (&mut p.reason_string, &mut p.properties),
+        P::PublishRelease(p) | P::PublishComplete(p) => (&mut p.reason_string, &mut p.properties),
+        P::SubscribeAck(p) => (&mut p.reason_string, &mut p.properties),
+        P::UnsubscribeAck(p) => (&mut p.reason_string, &mut p.properties),
+        P::Disconnect(p) => (&mut p.reason_string, &mut p.user_properties),
+        P::Auth(p) => (&mut p.reason_string, &mut p.user_properties),
+        _ => return false,
+    };
+    *reason = None;
+    user.clear();
+    true
+}

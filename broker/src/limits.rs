@@ -1,0 +1,22 @@
+//! The bounds of the broker, each with its unit, its reason and what happens when full.
+
+/// Bytes of a CONNECT, header included. 64 KiB hold a token, a will and their properties; beyond
+/// it the connection is closed (0x95). What has arrived of a CONNECT is all that is held.
+pub(crate) const CONNECT_BYTES_MAX: usize = 64 * 1024;
+
+/// Bytes of a topic name. Beyond it: 0x90. The standard allows 64 KiB, which no topic of
+/// CONTRACT.md comes near, and which would be kept once for each subscription and alias.
+pub(crate) const TOPIC_BYTES_MAX: usize = 1024;
+
+/// Bytes of a topic filter. Beyond it: 0x8F.
+pub(crate) const FILTER_BYTES_MAX: usize = 1024;
+
+/// Filters of one SUBSCRIBE or UNSUBSCRIBE. Beyond it: 0x97.
+pub(crate) const FILTERS_MAX: usize = 64;
+
+/// User properties of one packet. Beyond it: 0x97. Each costs 64 bytes on top of its text once
+/// decoded, so the count is bounded too, not only the bytes.
+pub(crate) const USER_PROPERTIES_MAX: usize = 32;
+
+/// Bytes of all keys and values of the user properties of one packet. Beyond it: 0x97.
+pub(crate) const USER_PROPERTIES_BYTES_MAX: usize = 8 * 1024;
