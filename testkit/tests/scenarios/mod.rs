@@ -1,0 +1,1 @@
+//! What people and devices do, over real sockets against the real executable.
