@@ -1,3 +1,4 @@
 //! (being built)
 mod codec;
 mod limits;
+pub mod listen;

@@ -1,5 +1,7 @@
 //! The bounds of the broker, each with its unit, its reason and what happens when full.
 
+use std::time::Duration;
+
 /// Bytes of a CONNECT, header included. 64 KiB hold a token, a will and their properties; beyond
 /// it the connection is closed (0x95). What has arrived of a CONNECT is all that is held.
 pub(crate) const CONNECT_BYTES_MAX: usize = 64 * 1024;
@@ -20,3 +22,22 @@ pub(crate) const USER_PROPERTIES_MAX: usize = 32;
 
 /// Bytes of all keys and values of the user properties of one packet. Beyond it: 0x97.
 pub(crate) const USER_PROPERTIES_BYTES_MAX: usize = 8 * 1024;
+
+/// Connections that the kernel holds for one listener until they are accepted. Beyond it SYNs are
+/// dropped and clients repeat them. Linux caps it at `net.core.somaxconn` (4096 by default).
+pub(crate) const BACKLOG: u32 = 4096;
+
+/// Pause after an accept that failed for want of descriptors or memory, so that the loop neither
+/// spins nor dies.
+pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// At most one line of log in so long a time about accepts that fail.
+pub(crate) const ACCEPT_LOG_EVERY: Duration = Duration::from_secs(10);
+
+/// Bytes that one WebSocket connection's read buffer holds while idle. Larger frames grow it until
+/// they have been read.
+pub(crate) const WEBSOCKET_READ_BYTES: usize = 1024;
+
+/// Bytes of an outgoing WebSocket frame: larger writes become several frames. It is also what the
+/// connection's write buffer keeps after a burst.
+pub(crate) const WEBSOCKET_FRAME_BYTES: usize = 8 * 1024;

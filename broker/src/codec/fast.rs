@@ -219,7 +219,7 @@ const fn variable_len(value: usize) -> usize {
 
 fn put_variable(dst: &mut BytesMut, mut value: usize) {
     loop {
-        let digit = (value & 0x7F) as u8;
+        let digit = value.to_le_bytes()[0] & 0x7F;
         value >>= 7;
         dst.put_u8(if value > 0 { digit | 0x80 } else { digit });
         if value == 0 {

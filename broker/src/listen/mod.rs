@@ -1,0 +1,292 @@
+//! Sockets accepted, limited, TLS and WebSocket unwrapped (stage 1).
+//!
+//! A [`Listener`] accepts on one address; TLS and WebSocket handshakes run in tasks of their own,
+//! bounded in number and time, so that a silent client blocks nobody. What comes out is a
+//! [`Socket`]: a stream of MQTT's bytes, counted in the [`Census`] until it is dropped.
+
+mod census;
+mod socket;
+#[cfg(test)]
+mod tests;
+pub mod tls;
+mod websocket;
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::task::JoinSet;
+use tracing::{debug, info, warn};
+
+use crate::limits::{ACCEPT_LOG_EVERY, ACCEPT_PAUSE, BACKLOG};
+pub use census::Census;
+use census::Place;
+pub use socket::Socket;
+use socket::Stream;
+pub use tls::Tls;
+
+/// What a listener speaks below MQTT.
+#[derive(Debug, Clone)]
+pub enum Kind {
+    /// Plain TCP.
+    Tcp,
+    /// TLS.
+    Tls(Tls),
+    /// WebSocket at `/mqtt`.
+    Ws,
+    /// WebSocket at `/mqtt` over TLS.
+    Wss(Tls),
+}
+
+impl Kind {
+    /// Its name in logs, metrics and configuration.
+    #[must_use]
+    pub const fn label(&self) -> &'static str {
+        match self {
+            Self::Tcp => "tcp",
+            Self::Tls(_) => "tls",
+            Self::Ws => "ws",
+            Self::Wss(_) => "wss",
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.label())
+    }
+}
+
+/// What may be set for a listener.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// TLS and WebSocket handshakes under way at once; beyond it new connections wait in the
+    /// kernel's backlog. Default 1024, at about 20 KiB each.
+    pub handshakes_max: usize,
+    /// From accept to the end of the TLS and WebSocket handshakes. Default 5 s.
+    pub handshake_timeout: Duration,
+    /// The exact values of a browser's `Origin` that may open a WebSocket; `*` allows any.
+    /// Clients that send none are no browsers and are let in. Default: none.
+    pub origins: Vec<String>,
+    /// Bytes of a WebSocket message once the client was let in (64 KiB before). Default 512 KiB;
+    /// at least the largest MQTT packet, for a client may send it in one.
+    pub websocket_message_bytes_max: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            handshakes_max: 1024,
+            handshake_timeout: Duration::from_secs(5),
+            origins: Vec::new(),
+            websocket_message_bytes_max: 512 * 1024,
+        }
+    }
+}
+
+/// Why an address cannot be listened on.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Another process (or listener) has it.
+    #[error("{address} is in use already: end the other process, or choose another port")]
+    InUse {
+        /// The address asked for.
+        address: SocketAddr,
+    },
+    /// The system refuses.
+    #[error("cannot listen on {address}: {source}")]
+    Refused {
+        /// The address asked for.
+        address: SocketAddr,
+        /// What it said.
+        source: io::Error,
+    },
+}
+
+/// Takes over accepted connections. Must not block.
+pub trait Accept: Send + Sync + 'static {
+    /// A connection whose handshakes are done, and its peer's address.
+    fn accepted(&self, socket: Socket, peer: SocketAddr);
+}
+
+impl<F: Fn(Socket, SocketAddr) + Send + Sync + 'static> Accept for F {
+    fn accepted(&self, socket: Socket, peer: SocketAddr) {
+        self(socket, peer);
+    }
+}
+
+/// A bound address. Clients can connect from [`Listener::bind`] on; they are accepted while
+/// [`Listener::run`] is polled.
+#[derive(Debug)]
+pub struct Listener {
+    tcp: TcpListener,
+    address: SocketAddr,
+    kind: Kind,
+    options: Arc<Options>,
+}
+
+impl Listener {
+    /// Binds an address (port 0: a free one; see [`Listener::address`]). Call it within a tokio
+    /// runtime with I/O and time.
+    pub fn bind(address: SocketAddr, kind: Kind, options: Options) -> Result<Self, Error> {
+        let bound = || {
+            let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+            // After a restart the port may still be in TIME_WAIT.
+            socket.set_reuseaddr(true)?;
+            socket.bind(address)?;
+            let tcp = socket.listen(BACKLOG)?;
+            let address = tcp.local_addr()?;
+            Ok((tcp, address))
+        };
+        let (tcp, address) = bound().map_err(|source: io::Error| match source.kind() {
+            io::ErrorKind::AddrInUse => Error::InUse { address },
+            _ => Error::Refused { address, source },
+        })?;
+        Ok(Self { tcp, address, kind, options: Arc::new(options) })
+    }
+
+    /// The bound address, with the port that was chosen.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What is spoken here.
+    #[must_use]
+    pub const fn kind(&self) -> &Kind {
+        &self.kind
+    }
+
+    /// Accepts until `stop` completes; then the address is free and handshakes under way are cut.
+    ///
+    /// A connection beyond the census is closed at once, before anything costly. Failing accepts
+    /// (no descriptors, no memory) are tried again every 100 ms and logged once in a while.
+    pub async fn run(
+        self,
+        census: Arc<Census>,
+        accept: Arc<dyn Accept>,
+        stop: impl Future<Output = ()> + Send,
+    ) {
+        let mut stop = pin!(stop);
+        let mut handshakes = JoinSet::new();
+        let mut complaints = Complaints::default();
+        info!(stage = "listen", kind = %self.kind, port = self.address.port(), "listening");
+        loop {
+            let room = handshakes.len() < self.options.handshakes_max;
+            let accepted = tokio::select! {
+                biased;
+                () = &mut stop => break,
+                Some(_) = handshakes.join_next() => continue,
+                accepted = self.tcp.accept(), if room => accepted,
+            };
+            match accepted {
+                Ok((stream, peer)) => {
+                    self.take(stream, peer, &census, &accept, &mut handshakes, &mut complaints);
+                }
+                Err(e) if of_one_connection(&e) => {}
+                Err(e) => {
+                    complaints.note(&self.kind, &e);
+                    tokio::select! {
+                        () = &mut stop => break,
+                        () = tokio::time::sleep(ACCEPT_PAUSE) => {}
+                    }
+                }
+            }
+        }
+        info!(stage = "listen", kind = %self.kind, port = self.address.port(), "stopped listening");
+    }
+
+    fn take(
+        &self,
+        stream: TcpStream,
+        peer: SocketAddr,
+        census: &Arc<Census>,
+        accept: &Arc<dyn Accept>,
+        handshakes: &mut JoinSet<()>,
+        complaints: &mut Complaints,
+    ) {
+        let place = match census.admit(peer) {
+            Ok(place) => place,
+            Err(full) => {
+                metrics::counter!(REFUSED, "kind" => self.kind.label()).increment(1);
+                complaints.note(&self.kind, &full);
+                return;
+            }
+        };
+        // Small packets wait for nothing; a failure costs latency only, and comes from a peer
+        // that has gone already.
+        drop(stream.set_nodelay(true));
+        if matches!(self.kind, Kind::Tcp) {
+            accept.accepted(Socket::new(Stream::Tcp(stream), place), peer);
+            return;
+        }
+        let (kind, options, accept) =
+            (self.kind.clone(), Arc::clone(&self.options), Arc::clone(accept));
+        handshakes.spawn(async move {
+            let limit = options.handshake_timeout;
+            let shaken = tokio::time::timeout(limit, shake(stream, &kind, &options, place)).await;
+            match shaken {
+                Ok(Ok(socket)) => accept.accepted(socket, peer),
+                Ok(Err(e)) => debug!(stage = "listen", %kind, error = %e, "handshake failed"),
+                Err(_) => debug!(stage = "listen", %kind, "handshake took too long"),
+            }
+        });
+    }
+}
+
+async fn shake(tcp: TcpStream, kind: &Kind, options: &Options, place: Place) -> io::Result<Socket> {
+    let max = options.websocket_message_bytes_max;
+    let refused = |e| io::Error::new(io::ErrorKind::InvalidData, e);
+    let stream = match kind {
+        Kind::Tcp => Stream::Tcp(tcp),
+        Kind::Tls(tls) => Stream::Tls(Box::new(tls.acceptor().accept(tcp).await?)),
+        Kind::Ws => {
+            let accepted = websocket::accept(tcp, &options.origins, max).await;
+            Stream::Ws(Box::new(accepted.map_err(refused)?))
+        }
+        Kind::Wss(tls) => {
+            let tls = tls.acceptor().accept(tcp).await?;
+            let accepted = websocket::accept(tls, &options.origins, max).await;
+            Stream::Wss(Box::new(accepted.map_err(refused)?))
+        }
+    };
+    Ok(Socket::new(stream, place))
+}
+
+/// The error is of the connection that was to be accepted, not of the listener.
+fn of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::Interrupted
+    )
+}
+
+/// Logs the first of a row of failures, and then one a while with their number.
+#[derive(Debug, Default)]
+struct Complaints {
+    last: Option<Instant>,
+    unspoken: u64,
+}
+
+impl Complaints {
+    fn note(&mut self, kind: &Kind, error: &dyn fmt::Display) {
+        let now = Instant::now();
+        if self.last.is_some_and(|last| now.duration_since(last) < ACCEPT_LOG_EVERY) {
+            self.unspoken += 1;
+            return;
+        }
+        warn!(stage = "listen", %kind, %error, unspoken = self.unspoken, "not accepting");
+        *self = Self { last: Some(now), unspoken: 0 };
+    }
+}
+
+/// Connections closed because the census was full.
+const REFUSED: &str = "godwit_listen_refused_total";
