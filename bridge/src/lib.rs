@@ -1,1 +1,192 @@
-//! (being built)
+//! The bridge: between MQTT topics and durable conversations.
+//!
+//! A message's way through it, by the stages of DESIGN.md:
+//! 3. [`ingest`]: a publish becomes a validated send;
+//! 4. [`committer`]: many sends become one transaction of the store;
+//! 5. [`fate`]: each sender is told, by PUBACK and on `a`;
+//! 6. [`route`]: an announced entry finds the members' devices ([`directory`], [`online`]);
+//! 7. [`session`] pushes it to a device that is live in the log, [`pull`] reads the log for one
+//!    that lags ([`feeds`] knows which it is);
+//! 8. [`cursors`]: what a device has confirmed is stored behind it.
+//!
+//! It refuses to know sockets, packets and SQL: the broker is behind [`godwit_core::edge`], the
+//! store behind [`godwit_core::store`], other bridges behind [`godwit_core::bus`].
+//!
+//! Lock order: route, online shard, feeds, (mailbox of the link | dirty cursors). No lock is held
+//! across an await.
+
+mod committer;
+mod cursors;
+mod directory;
+mod fate;
+mod feeds;
+mod ingest;
+mod inner;
+mod limits;
+mod metrics;
+mod online;
+mod openings;
+mod options;
+mod pull;
+mod query;
+mod retry;
+mod route;
+mod session;
+mod topic;
+mod wire;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use godwit_core::bus::{Announce, Announcement, Listen};
+use godwit_core::cursor::{Feed, Opened, Opening};
+use godwit_core::edge::{Begin, Begun, Downlink, Outcome, Task, Upstream};
+use godwit_core::store::Store;
+use parking_lot::Mutex;
+use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
+
+pub use crate::options::Options;
+
+use crate::feeds::{Feeds, Wish};
+use crate::inner::Inner;
+use crate::session::DeviceSession;
+
+/// The bridge of one process.
+pub struct Bridge {
+    inner: Arc<Inner>,
+    lanes: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Bridge {
+    /// Starts the bridge's tasks on the current tokio runtime. `process`: random bits that set
+    /// this process's message ids apart from all others'.
+    #[must_use]
+    pub fn start(
+        store: Arc<dyn Store>,
+        announce: Arc<dyn Announce>,
+        options: Options,
+        process: u64,
+    ) -> Arc<Self> {
+        let committer =
+            Arc::new(committer::Committer::new(Arc::clone(&store), announce, options.clone()));
+        let cursors = Arc::new(cursors::Cursors::new(Arc::clone(&store), options.cursor_delay));
+        tokio::spawn(Arc::clone(&cursors).run());
+        let lanes = committer.start();
+        let inner = Arc::new(Inner {
+            options,
+            ids: ingest::MessageIds::new(process),
+            directory: directory::Directory::new(Arc::clone(&store)),
+            online: online::Online::new(),
+            openings: openings::Openings::start(&store),
+            committer,
+            cursors,
+            pulls: Semaphore::new(limits::PULLS_MAX),
+            store,
+        });
+        Arc::new(Self { inner, lanes: Mutex::new(lanes) })
+    }
+
+    /// Commits what waits, stores the cursors, and ends. New sends are answered 0x97 from now on.
+    /// Call it after the broker has ended the connections.
+    pub async fn shutdown(&self, timeout: Duration) {
+        self.inner.committer.stop();
+        let lanes = std::mem::take(&mut *self.lanes.lock());
+        let finish = async {
+            for lane in lanes {
+                let _ = lane.await;
+            }
+            self.inner.cursors.flushed().await;
+        };
+        if tokio::time::timeout(timeout, finish).await.is_err() {
+            tracing::warn!(
+                "the store did not take everything in time; unacknowledged sends will come again"
+            );
+        }
+    }
+
+    async fn begin(&self, link: Arc<dyn Downlink>, begin: Begin) -> Result<Begun, Outcome> {
+        let opening = Opening {
+            device: link.identity().clone(),
+            clean: begin.clean,
+            expiry_s: begin.expiry_s,
+            time_ms: ingest::now_ms(),
+        };
+        let needs_store = !begin.clean || begin.expiry_s > 0;
+        let opened = match self.inner.openings.open(opening).await {
+            Some(opened) => opened,
+            None if needs_store => return Err(Outcome::throttled(Duration::from_secs(1))),
+            // Sockets stay usable while the store is away.
+            None => Opened::default(),
+        };
+        let mut feeds = Feeds::new(opened.present);
+        for subscription in &opened.subscriptions {
+            if let Some(target) = topic::parse_filter(&subscription.filter) {
+                feeds.put(target, Wish::of(subscription));
+            }
+        }
+        let kept = begin.expiry_s > 0;
+        let session = DeviceSession::new(Arc::clone(&self.inner), Arc::clone(&link), kept, feeds);
+        self.inner.online.add(&link.identity().user, Arc::clone(&session));
+        if opened.present {
+            tokio::spawn(catch_up(Arc::clone(&session)));
+        }
+        Ok(Begun { session, present: opened.present, subscriptions: opened.subscriptions })
+    }
+}
+
+impl Upstream for Bridge {
+    fn open(&self, link: Arc<dyn Downlink>, begin: Begin) -> Task<'_, Result<Begun, Outcome>> {
+        Box::pin(self.begin(link, begin))
+    }
+}
+
+impl Listen for Bridge {
+    fn announced(&self, announcements: &[Announcement]) {
+        for announcement in announcements {
+            route::announced(&self.inner, announcement.clone());
+        }
+    }
+}
+
+/// Looks up what a kept session has missed. Until it is known, announced entries only make the
+/// device lag, so nothing overtakes what is older.
+async fn catch_up(session: Arc<DeviceSession>) {
+    for feed in [Feed::Log, Feed::Plain] {
+        if session.feeds.lock().reads(feed) && !find_missed(&session, feed).await {
+            return;
+        }
+    }
+    session.feeds.lock().opening = false;
+    pull::start(&session);
+}
+
+/// `false`: the connection has ended.
+async fn find_missed(session: &DeviceSession, feed: Feed) -> bool {
+    let (mut after, mut backoff) = (None, retry::Backoff::new());
+    loop {
+        let store = &session.inner.store;
+        match store.behind(session.identity(), feed, after, limits::BEHIND_PAGE).await {
+            Ok(found) => {
+                let mut feeds = session.feeds.lock();
+                for behind in &found {
+                    if feeds.wish(feed, behind.conversation).is_some() {
+                        let (next, head) = (behind.delivered_seq.next(), behind.head_seq);
+                        feeds.lag(feed, behind.conversation, next, head);
+                    }
+                }
+                after = found.last().map(|behind| behind.conversation);
+                if found.len() < limits::BEHIND_PAGE as usize {
+                    return true;
+                }
+            }
+            Err(error) => {
+                retry::note("behind", &error);
+                if session.feeds.lock().closed {
+                    return false;
+                }
+                tokio::time::sleep(backoff.next()).await;
+            }
+        }
+    }
+}

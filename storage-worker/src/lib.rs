@@ -1,1 +1,76 @@
-//! (being built)
+//! The storage worker: stage 9, what is derived from the log.
+//!
+//! Two loops that may lag and heal themselves: the [`relay`] moves events from the outbox into the
+//! event stream, and [`retention`] removes what is due. It refuses to be in the way of a send: it
+//! only reads what is committed already.
+
+mod relay;
+mod retention;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use godwit_core::bus::Stream;
+use godwit_core::store::Store;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+/// The worker's settings. The defaults are those of `config/default.toml`.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// How often an empty outbox is looked at again.
+    pub relay_interval: Duration,
+    /// How often retention runs.
+    pub retention_interval: Duration,
+    /// Bodies older than this are removed; `None`: kept forever.
+    pub bodies_kept: Option<Duration>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            relay_interval: Duration::from_millis(250),
+            retention_interval: Duration::from_secs(60),
+            bodies_kept: None,
+        }
+    }
+}
+
+/// The running loops.
+pub struct Worker {
+    stop: watch::Sender<bool>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Worker {
+    /// Starts the loops on the current tokio runtime.
+    #[must_use]
+    pub fn start(store: Arc<dyn Store>, stream: Arc<dyn Stream>, options: Options) -> Self {
+        let (stop, stopped) = watch::channel(false);
+        let tasks = vec![
+            tokio::spawn(relay::run(
+                Arc::clone(&store),
+                stream,
+                options.relay_interval,
+                stopped.clone(),
+            )),
+            tokio::spawn(retention::run(store, options, stopped)),
+        ];
+        Self { stop, tasks }
+    }
+
+    /// Ends the loops after the step that each is at.
+    pub async fn shutdown(self) {
+        self.stop.send_replace(true);
+        for task in self.tasks {
+            let _ = task.await;
+        }
+    }
+}
+
+/// Waits, unless the worker is told to stop; `true`: it was.
+async fn pause(wait: Duration, stopped: &mut watch::Receiver<bool>) -> bool {
+    let stop = stopped.wait_for(|stop| *stop);
+    // A closed channel means that the worker itself is gone.
+    tokio::time::timeout(wait, stop).await.is_ok()
+}

@@ -1,0 +1,256 @@
+//! Stage 4: many senders' messages in one transaction.
+//!
+//! Sends wait in lanes; a conversation always uses the same lane, so its sends keep their order.
+//! Each lane has one commit under way; what comes meanwhile is the next batch. A store that is
+//! away leaves the batch in place: it is tried again, PUBACKs withheld, until `hold_max`.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use godwit_core::bus::{Announce, Announcement};
+use godwit_core::commit::{Committed, Fate, Send};
+use godwit_core::edge::{Ack, Code, Outcome};
+use godwit_core::limits::BATCH_BYTES_MAX;
+use godwit_core::store::{Error, Store};
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use crate::fate::{self, About};
+use crate::metrics;
+use crate::options::Options;
+use crate::retry;
+use crate::session::DeviceSession;
+
+/// Who waits for a send's fate.
+pub(crate) struct Waiting {
+    pub(crate) ack: Ack,
+    pub(crate) session: Arc<DeviceSession>,
+    pub(crate) about: About,
+    pub(crate) since: Instant,
+}
+
+#[derive(Default)]
+struct Queue {
+    sends: VecDeque<(Send, Waiting)>,
+}
+
+/// One commit at a time.
+#[derive(Default)]
+struct Lane {
+    queue: Mutex<Queue>,
+    filled: Notify,
+}
+
+/// All lanes.
+pub(crate) struct Committer {
+    store: Arc<dyn Store>,
+    announce: Arc<dyn Announce>,
+    options: Options,
+    lanes: Vec<Lane>,
+    sends: AtomicUsize,
+    bytes: AtomicUsize,
+    stopping: AtomicBool,
+}
+
+impl Committer {
+    pub(crate) fn new(
+        store: Arc<dyn Store>,
+        announce: Arc<dyn Announce>,
+        options: Options,
+    ) -> Self {
+        let lanes = (0..options.commit_lanes.max(1)).map(|_| Lane::default()).collect();
+        Self {
+            store,
+            announce,
+            options,
+            lanes,
+            sends: AtomicUsize::new(0),
+            bytes: AtomicUsize::new(0),
+            stopping: AtomicBool::new(false),
+        }
+    }
+
+    /// Starts the lanes; each ends when its queue is empty after [`Committer::stop`].
+    pub(crate) fn start(self: &Arc<Self>) -> Vec<tokio::task::JoinHandle<()>> {
+        let lanes = 0..self.lanes.len();
+        lanes.map(|lane| tokio::spawn(Arc::clone(self).run(lane))).collect()
+    }
+
+    /// No more sends are taken; those that wait are still committed.
+    pub(crate) fn stop(&self) {
+        self.stopping.store(true, Ordering::SeqCst);
+        for lane in &self.lanes {
+            lane.filled.notify_one();
+        }
+    }
+
+    /// Queues a send, or tells its sender to wait.
+    pub(crate) fn submit(&self, send: Send, waiting: Waiting) {
+        let (sends, bytes) = (&self.sends, send.body.len());
+        let full = sends.load(Ordering::Relaxed) >= self.options.queue_sends_max
+            || self.bytes.load(Ordering::Relaxed) + bytes > self.options.queue_bytes_max;
+        if full || self.stopping.load(Ordering::SeqCst) {
+            let outcome = Outcome::throttled(Duration::from_secs(1));
+            return answer(vec![(waiting, outcome, "throttled")]);
+        }
+        sends.fetch_add(1, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        let lane = &self.lanes[lane_of(send.conversation.as_bytes(), self.lanes.len())];
+        lane.queue.lock().sends.push_back((send, waiting));
+        lane.filled.notify_one();
+    }
+
+    async fn run(self: Arc<Self>, lane: usize) {
+        let lane = &self.lanes[lane];
+        loop {
+            let (sends, waiting) = self.take(lane);
+            if sends.is_empty() {
+                if self.stopping.load(Ordering::SeqCst) {
+                    return;
+                }
+                lane.filled.notified().await;
+                if !self.options.batch_delay.is_zero() {
+                    tokio::time::sleep(self.options.batch_delay).await;
+                }
+                continue;
+            }
+            self.commit(sends, waiting).await;
+        }
+    }
+
+    /// The next batch of a lane, bounded in sends and bytes.
+    fn take(&self, lane: &Lane) -> (Vec<Send>, Vec<Waiting>) {
+        let mut queue = lane.queue.lock();
+        let (mut sends, mut waiting, mut bytes) = (Vec::new(), Vec::new(), 0);
+        while let Some((send, _)) = queue.sends.front() {
+            let over = bytes + send.body.len() > BATCH_BYTES_MAX && !sends.is_empty();
+            if over || sends.len() >= self.options.batch_sends_max {
+                break;
+            }
+            if let Some((send, who)) = queue.sends.pop_front() {
+                bytes += send.body.len();
+                sends.push(send);
+                waiting.push(who);
+            }
+        }
+        drop(queue);
+        let left = self.sends.fetch_sub(sends.len(), Ordering::Relaxed) - sends.len();
+        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        // A gauge may round.
+        #[allow(clippy::cast_precision_loss)]
+        ::metrics::gauge!(metrics::QUEUE_SENDS).set(left as f64);
+        (sends, waiting)
+    }
+
+    async fn commit(&self, sends: Vec<Send>, waiting: Vec<Waiting>) {
+        let begun = Instant::now();
+        let oldest = waiting.iter().map(|w| w.since).min().unwrap_or(begun);
+        let deadline = oldest + self.options.hold_max;
+        match self.commit_until(&sends, deadline).await {
+            Ok(committed) => {
+                // A histogram may round.
+                #[allow(clippy::cast_precision_loss)]
+                ::metrics::histogram!(metrics::COMMIT_SENDS).record(sends.len() as f64);
+                ::metrics::histogram!(metrics::COMMIT_SECONDS).record(begun.elapsed());
+                ::metrics::counter!(metrics::COMMITS, "result" => "done").increment(1);
+                self.finish(committed, waiting);
+            }
+            Err(Error::Unavailable(_)) => {
+                ::metrics::counter!(metrics::COMMITS, "result" => "withheld").increment(1);
+                // Whether the last try was committed is not known: no code may be given.
+                for who in waiting {
+                    who.ack.settle(Outcome::WITHHELD);
+                }
+            }
+            Err(error) => self.commit_singly(sends, waiting, &error).await,
+        }
+    }
+
+    /// Tries until the store answers or the deadline has passed.
+    async fn commit_until(&self, sends: &[Send], deadline: Instant) -> Result<Committed, Error> {
+        let mut backoff = retry::Backoff::new();
+        loop {
+            match self.store.commit(sends).await {
+                Err(error @ Error::Unavailable(_)) => {
+                    retry::note("commit", &error);
+                    let wait = backoff.next();
+                    if Instant::now() + wait >= deadline {
+                        return Err(error);
+                    }
+                    tokio::time::sleep(wait).await;
+                }
+                result => return result,
+            }
+        }
+    }
+
+    /// One send breaks its batch: the others shall not suffer for it.
+    async fn commit_singly(&self, sends: Vec<Send>, waiting: Vec<Waiting>, error: &Error) {
+        tracing::error!(stage = "commit", %error, sends = sends.len(), "a batch broke");
+        for (send, who) in sends.into_iter().zip(waiting) {
+            let deadline = who.since + self.options.hold_max;
+            match self.commit_until(std::slice::from_ref(&send), deadline).await {
+                Ok(committed) => self.finish(committed, vec![who]),
+                Err(Error::Unavailable(_)) => who.ack.settle(Outcome::WITHHELD),
+                Err(Error::Broken(source)) => {
+                    tracing::error!(
+                        stage = "commit",
+                        error = %source,
+                        conversation.id = %send.conversation,
+                        "a send cannot be committed"
+                    );
+                    let outcome = Outcome::refused(
+                        Code::UNSPECIFIED,
+                        "the server failed; nothing was stored",
+                    );
+                    answer(vec![(who, outcome, "failed")]);
+                }
+            }
+        }
+    }
+
+    /// Stages 5 and 6: the senders are told, then everybody else.
+    fn finish(&self, committed: Committed, waiting: Vec<Waiting>) {
+        let told = waiting.into_iter().zip(committed.fates).map(|(who, fate): (_, Fate)| {
+            let (outcome, label) = fate::outcome(fate);
+            (who, outcome, label)
+        });
+        answer(told.collect());
+        let announcements: Vec<_> = committed
+            .entries
+            .into_iter()
+            .map(|(entry, group_version)| Announcement { entry: Arc::new(entry), group_version })
+            .collect();
+        if !announcements.is_empty() {
+            self.announce.announce(&announcements);
+        }
+    }
+}
+
+/// Tells senders: the PUBACK each, and one message on `a` for each device.
+pub(crate) fn answer(told: Vec<(Waiting, Outcome, &'static str)>) {
+    let mut sessions: Vec<Arc<DeviceSession>> = Vec::new();
+    for (who, outcome, label) in told {
+        ::metrics::counter!(metrics::SENDS, "fate" => label).increment(1);
+        if who.session.wants_fates() {
+            who.session.add_fate(fate::to_wire(&who.about, &outcome));
+            if !sessions.iter().any(|s| Arc::ptr_eq(s, &who.session)) {
+                sessions.push(who.session);
+            }
+        }
+        who.ack.settle(outcome);
+    }
+    for session in sessions {
+        session.flush_fates();
+    }
+}
+
+/// The lane of a conversation; its id is random.
+fn lane_of(conversation: &[u8; 16], lanes: usize) -> usize {
+    let mut last = [0; 8];
+    last.copy_from_slice(&conversation[8..]);
+    // The remainder is below `lanes`, a usize.
+    usize::try_from(u64::from_be_bytes(last) % (lanes as u64)).unwrap_or_default()
+}

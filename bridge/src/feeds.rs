@@ -1,0 +1,247 @@
+//! What one device reads: its mounted subscriptions and the places where it lags. No I/O.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+
+use godwit_core::cursor::{Feed, Subscription};
+use godwit_core::edge::Qos;
+use godwit_core::ids::{ConversationId, Seq};
+use godwit_proto::conversation::v1 as wire;
+
+use crate::topic::Target;
+
+/// How a device wants what it gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Wish {
+    pub(crate) qos: Qos,
+    /// Not its own bodies (MQTT 5).
+    pub(crate) no_local: bool,
+    pub(crate) identifier: Option<NonZeroU32>,
+}
+
+impl Wish {
+    /// From MQTT's subscription options.
+    pub(crate) fn of(subscription: &Subscription) -> Self {
+        let qos = if subscription.options & 0b11 == 0 { Qos::AtMostOnce } else { Qos::AtLeastOnce };
+        Self {
+            qos,
+            no_local: subscription.options & 0b100 != 0,
+            identifier: subscription.identifier.and_then(NonZeroU32::new),
+        }
+    }
+}
+
+/// A log in which the device lags: it is read from the store, not pushed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Lag {
+    /// The next entry to read.
+    pub(crate) next: Seq,
+    /// The log is known to reach at least to here.
+    pub(crate) target: Seq,
+}
+
+/// The mutable state of a device's session.
+#[derive(Debug, Default)]
+pub(crate) struct Feeds {
+    subscriptions: Vec<(Target, Wish)>,
+    /// Bounded by the user's conversations, times two.
+    lagging: Option<Box<BTreeMap<(Feed, ConversationId), Lag>>>,
+    /// Fates that wait for room on `a`; see `limits::FATES_MAX`.
+    pub(crate) fates: Vec<wire::Fate>,
+    /// What was missed before this connection is still being looked up.
+    pub(crate) opening: bool,
+    /// A task reads logs for the device.
+    pub(crate) pulling: bool,
+    /// Deliveries with a mark that are not confirmed.
+    pub(crate) unconfirmed: usize,
+    /// Requests under way.
+    pub(crate) queries: u32,
+    /// The connection has ended.
+    pub(crate) closed: bool,
+}
+
+impl Feeds {
+    /// No subscriptions yet. `opening`: what was missed is still to be looked up.
+    pub(crate) fn new(opening: bool) -> Self {
+        Self { opening, ..Self::default() }
+    }
+
+    /// Adds or replaces; `true`: it is new.
+    pub(crate) fn put(&mut self, target: Target, wish: Wish) -> bool {
+        if let Some((_, old)) = self.subscriptions.iter_mut().find(|(t, _)| *t == target) {
+            *old = wish;
+            return false;
+        }
+        self.subscriptions.push((target, wish));
+        true
+    }
+
+    /// Ends a subscription; `false`: there was none.
+    pub(crate) fn remove(&mut self, target: Target) -> bool {
+        let before = self.subscriptions.len();
+        self.subscriptions.retain(|(t, _)| *t != target);
+        if self.subscriptions.len() == before {
+            return false;
+        }
+        if let Some(mut lagging) = self.lagging.take() {
+            lagging.retain(|(feed, id), _| self.wish(*feed, *id).is_some());
+            self.lagging = Some(lagging);
+            self.tidy();
+        }
+        true
+    }
+
+    /// How the device wants an entry; `None`: not at all. Overlapping subscriptions make one
+    /// delivery with the highest QoS; no-local holds when all of them say so.
+    pub(crate) fn wish(&self, feed: Feed, conversation: ConversationId) -> Option<Wish> {
+        self.merge(|target| target.reaches(feed, conversation))
+    }
+
+    /// How the device wants messages of a single topic (`a`, `x`, `q/...`).
+    pub(crate) fn wish_topic(&self, wanted: Target) -> Option<Wish> {
+        self.merge(|target| {
+            target == wanted
+                || target == Target::Everything
+                || (target == Target::OneLevel && wanted != Target::Replies)
+        })
+    }
+
+    fn merge(&self, reaches: impl Fn(Target) -> bool) -> Option<Wish> {
+        let found = self.subscriptions.iter().filter(|(target, _)| reaches(*target));
+        found.map(|(_, wish)| *wish).reduce(|a, b| Wish {
+            qos: a.qos.max(b.qos),
+            no_local: a.no_local && b.no_local,
+            identifier: a.identifier.or(b.identifier),
+        })
+    }
+
+    /// Whether a subscription reaches the feed at all.
+    pub(crate) fn reads(&self, feed: Feed) -> bool {
+        self.subscriptions.iter().any(|(t, _)| t.feeds().iter().any(|(f, _)| *f == feed))
+    }
+
+    /// If the device lags in this log, notes that the log has grown.
+    pub(crate) fn grow(&mut self, feed: Feed, conversation: ConversationId, seq: Seq) -> bool {
+        let lagging = self.lagging.as_mut();
+        let Some(lag) = lagging.and_then(|l| l.get_mut(&(feed, conversation))) else {
+            return false;
+        };
+        lag.target = lag.target.max(seq);
+        true
+    }
+
+    /// From here on the log is read, from `next` at the latest.
+    pub(crate) fn lag(&mut self, feed: Feed, conversation: ConversationId, next: Seq, target: Seq) {
+        let lagging = self.lagging.get_or_insert_default();
+        let lag = lagging.entry((feed, conversation)).or_insert(Lag { next, target });
+        lag.next = lag.next.min(next);
+        lag.target = lag.target.max(target);
+    }
+
+    /// The log to read next.
+    pub(crate) fn first_lag(&self) -> Option<(Feed, ConversationId, Lag)> {
+        let ((feed, id), lag) = self.lagging.as_ref()?.first_key_value()?;
+        Some((*feed, *id, *lag))
+    }
+
+    /// The place in a log that is being read; `None`: the device was cut from it.
+    pub(crate) fn lag_of(&self, feed: Feed, conversation: ConversationId) -> Option<Lag> {
+        self.lagging.as_ref()?.get(&(feed, conversation)).copied()
+    }
+
+    /// Everything below `next` was given out. When the log is known to reach no further than
+    /// `head`, the device is live again.
+    pub(crate) fn advance(
+        &mut self,
+        feed: Feed,
+        conversation: ConversationId,
+        next: Seq,
+        head: Seq,
+    ) {
+        let Some(lagging) = self.lagging.as_mut() else { return };
+        if let Some(lag) = lagging.get_mut(&(feed, conversation)) {
+            lag.next = lag.next.max(next);
+            lag.target = lag.target.max(head);
+            if lag.next > lag.target {
+                lagging.remove(&(feed, conversation));
+            }
+        }
+        self.tidy();
+    }
+
+    /// The device may not read this log any more; `true`: it had named it.
+    pub(crate) fn cut(&mut self, conversation: ConversationId) -> bool {
+        if let Some(lagging) = self.lagging.as_mut() {
+            lagging.retain(|(_, id), _| *id != conversation);
+        }
+        self.tidy();
+        let before = self.subscriptions.len();
+        self.subscriptions.retain(|(target, _)| {
+            use godwit_core::cursor::Scope;
+            !matches!(target, Target::Feed(_, Scope::One(id)) if *id == conversation)
+        });
+        before != self.subscriptions.len()
+    }
+
+    /// Gives memory back when nothing lags.
+    fn tidy(&mut self) {
+        if self.lagging.as_ref().is_some_and(|l| l.is_empty()) {
+            self.lagging = None;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use godwit_core::cursor::Scope;
+
+    const A: ConversationId = ConversationId([1; 16]);
+    const B: ConversationId = ConversationId([2; 16]);
+
+    fn wish(qos: Qos) -> Wish {
+        Wish { qos, no_local: false, identifier: None }
+    }
+
+    #[test]
+    fn overlapping_subscriptions_are_one_delivery() {
+        let mut feeds = Feeds::default();
+        assert!(feeds.put(Target::Feed(Feed::Log, Scope::All), wish(Qos::AtMostOnce)));
+        assert!(feeds.put(Target::Feed(Feed::Log, Scope::One(A)), wish(Qos::AtLeastOnce)));
+        assert_eq!(feeds.wish(Feed::Log, A).unwrap().qos, Qos::AtLeastOnce);
+        assert_eq!(feeds.wish(Feed::Log, B).unwrap().qos, Qos::AtMostOnce);
+        assert_eq!(feeds.wish(Feed::Plain, A), None);
+        assert_eq!(feeds.wish_topic(Target::Fates), None);
+        feeds.put(Target::Everything, wish(Qos::AtMostOnce));
+        assert!(feeds.wish(Feed::Plain, A).is_some() && feeds.wish_topic(Target::Fates).is_some());
+    }
+
+    #[test]
+    fn a_lag_ends_only_when_the_whole_log_was_read() {
+        let mut feeds = Feeds::default();
+        feeds.put(Target::Feed(Feed::Log, Scope::All), wish(Qos::AtLeastOnce));
+        feeds.lag(Feed::Log, A, Seq(5), Seq(9));
+        feeds.lag(Feed::Log, A, Seq(3), Seq(7));
+        assert_eq!(feeds.lag_of(Feed::Log, A), Some(Lag { next: Seq(3), target: Seq(9) }));
+        // The log grows while it is read: the device stays behind.
+        assert!(feeds.grow(Feed::Log, A, Seq(10)));
+        feeds.advance(Feed::Log, A, Seq(10), Seq(9));
+        assert_eq!(feeds.lag_of(Feed::Log, A), Some(Lag { next: Seq(10), target: Seq(10) }));
+        feeds.advance(Feed::Log, A, Seq(11), Seq(10));
+        assert_eq!(feeds.first_lag(), None);
+        assert!(!feeds.grow(Feed::Log, A, Seq(11)));
+    }
+
+    #[test]
+    fn a_cut_leaves_nothing_behind() {
+        let mut feeds = Feeds::default();
+        feeds.put(Target::Feed(Feed::Plain, Scope::One(A)), wish(Qos::AtLeastOnce));
+        feeds.put(Target::Feed(Feed::Log, Scope::All), wish(Qos::AtLeastOnce));
+        feeds.lag(Feed::Plain, A, Seq(1), Seq(2));
+        feeds.lag(Feed::Log, A, Seq(1), Seq(2));
+        feeds.lag(Feed::Log, B, Seq(1), Seq(2));
+        assert!(feeds.cut(A));
+        assert_eq!(feeds.wish(Feed::Plain, A), None);
+        assert_eq!(feeds.first_lag().map(|(_, id, _)| id), Some(B));
+    }
+}

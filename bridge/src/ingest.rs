@@ -1,0 +1,189 @@
+//! Stage 3: a publish becomes a validated send, or is refused with a reason.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use godwit_core::commit::{Send, SendKey};
+use godwit_core::edge::{Code, Message, Outcome};
+use godwit_core::entry::ChainHash;
+use godwit_core::ids::{ClientMessageId, ConversationId, Identity, MessageId, Seq};
+use godwit_proto::conversation::v1 as wire;
+use prost::Message as _;
+
+/// Milliseconds since 1970.
+pub(crate) fn now_ms() -> u64 {
+    let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Makes message ids: UUID version 7, with a counter and random bits drawn once per process.
+#[derive(Debug)]
+pub(crate) struct MessageIds {
+    process: u64,
+    next: AtomicU64,
+}
+
+impl MessageIds {
+    /// `process`: random bits that set this process apart.
+    pub(crate) fn new(process: u64) -> Self {
+        Self { process, next: AtomicU64::new(process.rotate_left(32) & 0xffff_ffff) }
+    }
+
+    /// 48 bits of time, 4 of version, 12 and 30 of a counter, 2 of variant, 32 of the process.
+    pub(crate) fn next(&self, time_ms: u64) -> MessageId {
+        let count = self.next.fetch_add(1, Ordering::Relaxed);
+        let high = (time_ms << 16) | 0x7000 | ((count >> 30) & 0x0fff);
+        let low = (0b10 << 62) | ((count & 0x3fff_ffff) << 32) | (self.process & 0xffff_ffff);
+        let mut bytes = [0; 16];
+        bytes[..8].copy_from_slice(&high.to_be_bytes());
+        bytes[8..].copy_from_slice(&low.to_be_bytes());
+        MessageId(bytes)
+    }
+}
+
+/// What a publish brings besides its conversation.
+#[derive(Debug)]
+pub(crate) struct Draft {
+    pub(crate) cmid: Option<ClientMessageId>,
+    pub(crate) body: Bytes,
+    pub(crate) group_version: Option<u64>,
+    pub(crate) previous_chain: Option<[u8; ChainHash::WIRE_LEN]>,
+    pub(crate) reply_to: Option<Seq>,
+    pub(crate) expiry_s: Option<u32>,
+}
+
+fn malformed(reason: impl Into<std::borrow::Cow<'static, str>>) -> Outcome {
+    Outcome::refused(Code::PAYLOAD_INVALID, reason)
+}
+
+/// Reads the payload of `s/{cid}`.
+pub(crate) fn draft_from_wire(payload: &Bytes) -> Result<Draft, Outcome> {
+    let send = wire::Send::decode(payload.clone())
+        .map_err(|e| malformed(format!("the payload is not godwit.conversation.v1.Send: {e}")))?;
+    let cmid = ClientMessageId::new(&send.cmid).map_err(|e| malformed(format!("cmid {e}")))?;
+    match wire::EntryType::try_from(send.r#type) {
+        Ok(wire::EntryType::Unspecified | wire::EntryType::Message) => {}
+        _ => return Err(malformed("type: only MESSAGE may be sent by this version")),
+    }
+    let previous_chain = if send.previous_chain.is_empty() {
+        None
+    } else {
+        let chain = send.previous_chain.as_ref().try_into();
+        Some(chain.map_err(|_| malformed("previous_chain must be 8 bytes, or absent"))?)
+    };
+    Ok(Draft {
+        cmid: Some(cmid),
+        body: send.body,
+        group_version: send.group_version,
+        previous_chain,
+        reply_to: (send.reply_to > 0).then_some(Seq(send.reply_to)),
+        expiry_s: (send.expiry_s > 0).then_some(send.expiry_s),
+    })
+}
+
+/// Reads a plain client's publish; the key stands in the topic or in the user property `cmid`.
+pub(crate) fn draft_from_plain(
+    message: &Message,
+    cmid: Option<ClientMessageId>,
+) -> Result<Draft, Outcome> {
+    let properties = message.properties.as_deref();
+    let named = properties.and_then(|p| p.user.iter().find(|(name, _)| name == "cmid"));
+    let cmid = match (cmid, named) {
+        (Some(cmid), _) => Some(cmid),
+        (None, Some((_, value))) => {
+            let cmid = ClientMessageId::new(value);
+            Some(cmid.map_err(|e| malformed(format!("user property cmid {e}")))?)
+        }
+        (None, None) => None,
+    };
+    Ok(Draft {
+        cmid,
+        body: message.payload.clone(),
+        group_version: None,
+        previous_chain: None,
+        reply_to: None,
+        expiry_s: properties.and_then(|p| p.expiry_s),
+    })
+}
+
+/// Checks what does not need the store and gives the send its id and time.
+pub(crate) fn into_send(
+    draft: Draft,
+    conversation: ConversationId,
+    from: &Identity,
+    ids: &MessageIds,
+    body_bytes_max: usize,
+) -> Result<Send, Outcome> {
+    if draft.body.len() > body_bytes_max {
+        return Err(malformed(format!(
+            "the body has {} bytes, at most {body_bytes_max} are allowed",
+            draft.body.len()
+        )));
+    }
+    let time_ms = now_ms();
+    let message_id = ids.next(time_ms);
+    Ok(Send {
+        conversation,
+        from: from.clone(),
+        key: draft.cmid.map_or(SendKey::Server(message_id), SendKey::Client),
+        message_id,
+        body: draft.body,
+        group_version: draft.group_version,
+        previous_chain: draft.previous_chain,
+        reply_to: draft.reply_to,
+        expires_ms: draft.expiry_s.map(|s| time_ms + u64::from(s) * 1000),
+        time_ms,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn message_ids_are_uuid_7_rising_and_distinct() {
+        let ids = MessageIds::new(0x1234_5678_9abc_def0);
+        let made: Vec<_> = (0..1000).map(|i| ids.next(1_700_000_000_000 + i)).collect();
+        for pair in made.windows(2) {
+            assert!(pair[0] < pair[1]);
+        }
+        for id in &made {
+            assert_eq!(id.0[6] >> 4, 7);
+            assert_eq!(id.0[8] >> 6, 0b10);
+        }
+    }
+
+    #[test]
+    fn wire_sends_are_checked() {
+        let good = wire::Send { cmid: "k".into(), body: "hi".into(), ..Default::default() };
+        let draft = draft_from_wire(&good.encode_to_vec().into()).unwrap();
+        assert_eq!(&draft.body[..], b"hi");
+        let table = [
+            (wire::Send { cmid: String::new(), ..good.clone() }, "cmid"),
+            (wire::Send { cmid: "a/b".into(), ..good.clone() }, "cmid"),
+            (wire::Send { r#type: 2, ..good.clone() }, "type"),
+            (wire::Send { r#type: 99, ..good.clone() }, "type"),
+            (wire::Send { previous_chain: "short".into(), ..good }, "previous_chain"),
+        ];
+        for (send, word) in table {
+            let outcome = draft_from_wire(&send.encode_to_vec().into()).unwrap_err();
+            assert_eq!(outcome.code, Code::PAYLOAD_INVALID);
+            assert!(format!("{outcome:?}").contains(word), "{outcome:?}");
+        }
+        assert!(draft_from_wire(&Bytes::from_static(b"\xff\xff")).is_err());
+    }
+
+    #[test]
+    fn a_plain_key_may_stand_in_a_property() {
+        let properties = godwit_core::edge::Properties {
+            user: vec![("cmid".into(), "k-1".into())],
+            ..Default::default()
+        };
+        let message = Message { properties: Some(Box::new(properties)), ..Message::default() };
+        let draft = draft_from_plain(&message, None).unwrap();
+        assert_eq!(draft.cmid.unwrap().as_str(), "k-1");
+        let draft = draft_from_plain(&Message::default(), None).unwrap();
+        assert_eq!(draft.cmid, None);
+    }
+}

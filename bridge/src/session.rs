@@ -1,0 +1,356 @@
+//! One connected device: its publishes going up, its feeds coming down.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use godwit_core::cursor::{Feed, Mark, Opening, Scope, SubscriptionChange};
+use godwit_core::edge::{
+    Ack, Code, Delivery, Downlink, Message, Outcome, Publish, Session, SubscribeRequest, Task,
+};
+use godwit_core::ids::{ConversationId, Identity, Seq};
+use godwit_core::store::Error;
+use godwit_proto::conversation::v1 as wire;
+use parking_lot::Mutex;
+
+use crate::committer::{self, Waiting};
+use crate::fate::About;
+use crate::feeds::{Feeds, Wish};
+use crate::inner::Inner;
+use crate::topic::{self, Target, Up};
+use crate::wire::Rendered;
+use crate::{ingest, limits, metrics, pull, query, retry};
+
+/// A device's session above the broker.
+pub(crate) struct DeviceSession {
+    pub(crate) inner: Arc<Inner>,
+    pub(crate) link: Arc<dyn Downlink>,
+    /// The store keeps it beyond the connection.
+    pub(crate) kept: bool,
+    pub(crate) feeds: Mutex<Feeds>,
+    /// Itself, for the tasks that it starts.
+    pub(crate) me: std::sync::Weak<Self>,
+}
+
+impl DeviceSession {
+    pub(crate) fn new(
+        inner: Arc<Inner>,
+        link: Arc<dyn Downlink>,
+        kept: bool,
+        feeds: Feeds,
+    ) -> Arc<Self> {
+        Arc::new_cyclic(|me| Self { inner, link, kept, feeds: Mutex::new(feeds), me: me.clone() })
+    }
+
+    pub(crate) fn identity(&self) -> &Identity {
+        self.link.identity()
+    }
+
+    /// Stage 7 for one entry: pushed when the device is live in this log, else left to be read.
+    pub(crate) fn offer(&self, rendered: &Rendered<'_>) {
+        let entry = rendered.entry();
+        let mut feeds = self.feeds.lock();
+        for feed in [Feed::Log, Feed::Plain] {
+            let Some(wish) = feeds.wish(feed, entry.conversation) else { continue };
+            if feeds.grow(feed, entry.conversation, entry.seq) {
+                continue;
+            }
+            if feeds.opening {
+                feeds.lag(feed, entry.conversation, entry.seq, entry.seq);
+                continue;
+            }
+            let mark = Mark { feed, conversation: entry.conversation, seq: entry.seq };
+            if !self.shows(feed, rendered, wish) {
+                if feeds.unconfirmed == 0 {
+                    self.note(&[mark]);
+                }
+                continue;
+            }
+            if self.push(&mut feeds, rendered.message(feed), wish, mark) {
+                ::metrics::counter!(metrics::DELIVERIES, "way" => "pushed").increment(1);
+            } else {
+                feeds.lag(feed, entry.conversation, entry.seq, entry.seq);
+            }
+        }
+    }
+
+    /// Whether this device gets the entry on this feed: its own sends come back to a plain client
+    /// only, unless it said no-local.
+    pub(crate) fn shows(&self, feed: Feed, rendered: &Rendered<'_>, wish: Wish) -> bool {
+        let entry = rendered.entry();
+        let identity = self.identity();
+        let own = entry.sender == identity.user && entry.device == identity.device;
+        rendered.is_shown(feed) && !(own && (feed == Feed::Log || wish.no_local))
+    }
+
+    /// Queues a delivery; `false`: there is no room.
+    pub(crate) fn push(
+        &self,
+        feeds: &mut Feeds,
+        message: Arc<Message>,
+        wish: Wish,
+        mark: Mark,
+    ) -> bool {
+        let delivery = Delivery {
+            message,
+            qos: wish.qos,
+            retain: false,
+            mark: Some(mark),
+            identifier: wish.identifier,
+        };
+        let taken = self.link.deliver(delivery).is_ok();
+        feeds.unconfirmed += usize::from(taken);
+        taken
+    }
+
+    /// Announcements were lost: the log is read from `next`.
+    pub(crate) fn fall_behind(&self, conversation: ConversationId, next: Seq, target: Seq) {
+        {
+            let mut feeds = self.feeds.lock();
+            for feed in [Feed::Log, Feed::Plain] {
+                if feeds.wish(feed, conversation).is_some()
+                    && !feeds.grow(feed, conversation, target)
+                {
+                    feeds.lag(feed, conversation, next, target);
+                }
+            }
+        }
+        pull::start(self);
+    }
+
+    /// The user is no member any more.
+    pub(crate) fn cut(&self, conversation: ConversationId) {
+        let wish = {
+            let mut feeds = self.feeds.lock();
+            feeds.cut(conversation);
+            feeds.wish_topic(Target::Control)
+        };
+        if let Some(wish) = wish {
+            let control = wire::Control {
+                kind: wire::control::Kind::Revoked as i32,
+                conversation_id: conversation.0.to_vec().into(),
+                retry_after_ms: 0,
+            };
+            // A hint: whoever misses it learns by the next refused send.
+            let _ = self.send(crate::wire::message("x", &control), wish);
+        }
+    }
+
+    /// Queues a message that is no part of a log; `Err`: there is no room.
+    pub(crate) fn send(&self, message: Arc<Message>, wish: Wish) -> Result<(), Delivery> {
+        self.link.deliver(Delivery {
+            message,
+            qos: wish.qos,
+            retain: false,
+            mark: None,
+            identifier: wish.identifier,
+        })
+    }
+
+    /// Notes confirmed places, if the session is kept.
+    pub(crate) fn note(&self, marks: &[Mark]) {
+        if self.kept {
+            self.inner.cursors.note(self.identity(), marks);
+        }
+    }
+
+    pub(crate) fn wants_fates(&self) -> bool {
+        self.feeds.lock().wish_topic(Target::Fates).is_some()
+    }
+
+    pub(crate) fn add_fate(&self, fate: wire::Fate) {
+        self.feeds.lock().fates.push(fate);
+    }
+
+    /// Sends what waits for `a`, as far as there is room.
+    pub(crate) fn flush_fates(&self) {
+        let mut feeds = self.feeds.lock();
+        let Some(wish) = feeds.wish_topic(Target::Fates) else {
+            feeds.fates = Vec::new();
+            return;
+        };
+        while !feeds.fates.is_empty() {
+            let count = feeds.fates.len().min(limits::FATES_PER_MESSAGE);
+            let fates = wire::Fates { fates: feeds.fates[..count].to_vec() };
+            if self.send(crate::wire::message("a", &fates), wish).is_err() {
+                if feeds.fates.len() > limits::FATES_MAX {
+                    tracing::debug!(stage = "ack", "a device does not read its fates");
+                    self.link.close(Code::QUOTA_EXCEEDED);
+                }
+                return;
+            }
+            feeds.fates.drain(..count);
+        }
+        feeds.fates = Vec::new();
+    }
+
+    /// Answers a publish that did not become a send.
+    fn refuse(self: &Arc<Self>, about: Option<About>, outcome: Outcome, ack: Ack) {
+        let Some(about) = about else { return ack.settle(outcome) };
+        let waiting = Waiting { ack, session: Arc::clone(self), about, since: Instant::now() };
+        let label = if outcome.code == Code::QUOTA_EXCEEDED { "throttled" } else { "malformed" };
+        committer::answer(vec![(waiting, outcome, label)]);
+    }
+
+    /// Stage 3.
+    fn ingest(
+        self: &Arc<Self>,
+        conversation: ConversationId,
+        draft: Result<ingest::Draft, Outcome>,
+        ack: Ack,
+    ) {
+        let inner = &self.inner;
+        let cmid = draft.as_ref().ok().and_then(|d| d.cmid.clone());
+        let send = draft.and_then(|draft| {
+            let body_max = inner.options.body_bytes_max;
+            ingest::into_send(draft, conversation, self.identity(), &inner.ids, body_max)
+        });
+        match send {
+            Ok(send) => {
+                let about = About::of(&send);
+                let session = Arc::clone(self);
+                inner
+                    .committer
+                    .submit(send, Waiting { ack, session, about, since: Instant::now() });
+            }
+            Err(outcome) => self.refuse(Some(About { conversation, cmid }), outcome, ack),
+        }
+    }
+
+    /// Checks and puts one subscription in force; answers its code and, if it is new, its target.
+    async fn subscribe_one(&self, request: &SubscribeRequest) -> (Code, Option<Target>) {
+        let granted = Code(u8::from(request.qos() == godwit_core::edge::Qos::AtLeastOnce));
+        if !request.mounted {
+            return (granted, None);
+        }
+        let Some(target) = topic::parse_filter(&request.subscription.filter) else {
+            return (Code::NOT_AUTHORIZED, None);
+        };
+        if let Target::Feed(_, Scope::One(conversation)) = target {
+            match self.inner.directory.joined(conversation, &self.identity().user).await {
+                Ok(Some(_)) => {}
+                Ok(None) => return (Code::NOT_AUTHORIZED, None),
+                Err(error) => {
+                    retry::note("conversation", &error);
+                    return (Code::QUOTA_EXCEEDED, None);
+                }
+            }
+        }
+        let new = self.feeds.lock().put(target, Wish::of(&request.subscription));
+        (granted, new.then_some(target))
+    }
+
+    async fn subscribe_all(&self, requests: Vec<SubscribeRequest>) -> Vec<Code> {
+        let mut codes = Vec::with_capacity(requests.len());
+        let mut change = SubscriptionChange::default();
+        for request in requests {
+            let (code, new) = self.subscribe_one(&request).await;
+            if !code.is_error() {
+                change.put.push(request.subscription);
+            }
+            change.start.extend(new.into_iter().flat_map(Target::feeds));
+            codes.push(code);
+        }
+        if let Err(error) = self.store_change(&change).await {
+            retry::note("change_subscriptions", &error);
+            for code in codes.iter_mut().filter(|code| !code.is_error()) {
+                *code = Code::UNSPECIFIED;
+            }
+        }
+        codes
+    }
+
+    async fn unsubscribe_all(&self, filters: Vec<String>) -> Vec<Code> {
+        /// UNSUBACK: no such subscription.
+        const NONE: Code = Code(0x11);
+        let mut change = SubscriptionChange::default();
+        let mut codes = Vec::with_capacity(filters.len());
+        for filter in filters {
+            let target = topic::parse_filter(&filter);
+            let removed = target.is_some_and(|target| self.feeds.lock().remove(target));
+            codes.push(if removed { Code::SUCCESS } else { NONE });
+            if removed {
+                change.stop.extend(target.into_iter().flat_map(Target::feeds));
+            }
+            change.remove.push(filter);
+        }
+        if let Err(error) = self.store_change(&change).await {
+            retry::note("change_subscriptions", &error);
+            codes.fill(Code::UNSPECIFIED);
+        }
+        codes
+    }
+
+    async fn store_change(&self, change: &SubscriptionChange) -> Result<(), Error> {
+        if !self.kept || (change.put.is_empty() && change.remove.is_empty()) {
+            return Ok(());
+        }
+        self.inner.store.change_subscriptions(self.identity(), change).await
+    }
+
+    async fn close(&self, expiry_s: u32) {
+        self.feeds.lock().closed = true;
+        self.inner.online.remove(&self.identity().user, self);
+        if !self.kept {
+            return;
+        }
+        self.inner.cursors.flushed().await;
+        let closing = Opening {
+            device: self.identity().clone(),
+            clean: false,
+            expiry_s,
+            time_ms: ingest::now_ms(),
+        };
+        self.inner.openings.close(closing).await;
+    }
+}
+
+impl Session for DeviceSession {
+    fn publish(&self, publish: Publish, ack: Ack) {
+        let Some(me) = self.me.upgrade() else { return };
+        match topic::parse_up(&publish.message.topic) {
+            Ok(Up::Send(conversation)) => {
+                me.ingest(conversation, ingest::draft_from_wire(&publish.message.payload), ack);
+            }
+            Ok(Up::Plain(conversation, cmid)) => {
+                me.ingest(conversation, ingest::draft_from_plain(&publish.message, cmid), ack);
+            }
+            Ok(Up::Query(method)) => {
+                let method = method.to_owned();
+                query::start(&me, &method, publish.message, ack);
+            }
+            Err(reason) => {
+                me.refuse(None, Outcome::refused(Code::PAYLOAD_INVALID, reason), ack);
+            }
+        }
+    }
+
+    fn subscribe(&self, requests: Vec<SubscribeRequest>) -> Task<'_, Vec<Code>> {
+        Box::pin(self.subscribe_all(requests))
+    }
+
+    fn unsubscribe(&self, filters: Vec<String>) -> Task<'_, Vec<Code>> {
+        Box::pin(self.unsubscribe_all(filters))
+    }
+
+    fn confirmed(&self, marks: &[Mark]) {
+        {
+            let mut feeds = self.feeds.lock();
+            feeds.unconfirmed = feeds.unconfirmed.saturating_sub(marks.len());
+        }
+        self.note(marks);
+    }
+
+    fn writable(&self) {
+        if !self.feeds.lock().fates.is_empty() {
+            self.flush_fates();
+        }
+        pull::start(self);
+    }
+
+    fn closed(&self, expiry_s: u32) -> Task<'_, ()> {
+        Box::pin(self.close(expiry_s))
+    }
+}
+
+/// How long a device should wait that asked for too much at once.
+pub(crate) const ASK_AGAIN: Duration = Duration::from_millis(500);

@@ -1,0 +1,45 @@
+//! Removes bodies and kept sessions that are due.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use godwit_core::store::{Prune, Store};
+use tokio::sync::watch;
+
+use crate::Options;
+
+/// Rows of each kind in one transaction, so that commits do not wait for long.
+const STEP_ROWS_MAX: u32 = 1000;
+
+/// What was removed; label `kind`.
+const PRUNED: &str = "godwit_pruned_total";
+
+pub(crate) async fn run(
+    store: Arc<dyn Store>,
+    options: Options,
+    mut stopped: watch::Receiver<bool>,
+) {
+    let mut wait = options.retention_interval;
+    while !crate::pause(wait, &mut stopped).await {
+        wait = options.retention_interval;
+        let now_ms = millis(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default());
+        let bodies_before_ms = options.bodies_kept.map(|kept| now_ms.saturating_sub(millis(kept)));
+        let prune = Prune { now_ms, bodies_before_ms, rows_max: STEP_ROWS_MAX };
+        match store.prune(prune).await {
+            Ok(pruned) => {
+                metrics::counter!(PRUNED, "kind" => "bodies").increment(pruned.bodies);
+                metrics::counter!(PRUNED, "kind" => "sessions").increment(pruned.sessions);
+                let full = u64::from(STEP_ROWS_MAX);
+                if pruned.bodies >= full || pruned.sessions >= full {
+                    // There is more; let others in between.
+                    wait = Duration::from_millis(50);
+                }
+            }
+            Err(error) => tracing::warn!(stage = "derive", %error, "retention waits"),
+        }
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
