@@ -2,3 +2,7 @@
 mod codec;
 mod limits;
 pub mod listen;
+
+#[cfg(feature = "codec-table")]
+#[doc(hidden)]
+pub use codec::probe;

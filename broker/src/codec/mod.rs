@@ -9,13 +9,17 @@
 //! (it keeps its own packet's topic and properties alive, nothing else).
 
 mod fast;
+#[cfg(feature = "codec-table")]
+pub mod probe;
 mod properties;
 mod reader;
 mod strict;
+#[cfg(test)]
+mod tests;
 
 use bytes::{Buf, BytesMut};
 use godwit_core::edge::{Code, Version};
-pub(crate) use rmqtt_codec::{types::QoS, v3, v5};
+pub(crate) use rmqtt_codec::{v3, v5};
 use tokio_util::codec::{Decoder, Encoder};
 
 pub(crate) use fast::Outgoing;
