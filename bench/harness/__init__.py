@@ -1,0 +1,1 @@
+"""Side-by-side runs: peers.py starts servers, measures.py loads them, verdict.py judges."""

@@ -1,0 +1,12 @@
+//! The four measurements and what they share.
+//!
+//! Read `ramp` (connections come up), `lanes` (messages go and are checked), `drive` (the loop
+//! around both), then one measurement each: `idle`, `pairs` (with `fanout`), `storm`.
+
+pub(crate) mod drive;
+pub(crate) mod idle;
+pub(crate) mod lanes;
+pub(crate) mod pairs;
+pub(crate) mod ramp;
+pub(crate) mod storm;
+pub(crate) mod tally;

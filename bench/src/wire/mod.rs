@@ -1,0 +1,97 @@
+//! The protocols, sans-IO: bytes in, events and bytes out. No socket, no clock.
+
+pub(crate) mod mqtt;
+pub(crate) mod packet;
+pub(crate) mod protobuf;
+pub(crate) mod xmpp;
+
+use crate::stamp::Stamp;
+
+/// What the other side said, in the words of a measurement.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Event {
+    /// The session is up and its subscription, if it has one, is granted.
+    Ready,
+    /// The publish with this id was answered; 0x80 and above is a refusal.
+    Acked {
+        /// The id that [`Wire::publish`] gave.
+        id: u32,
+        /// The MQTT reason code; 0 for protocols that have none.
+        code: u8,
+    },
+    /// All publishes up to this many were answered since the session began (XEP-0198).
+    AckedUpTo {
+        /// Publishes answered so far, modulo 2^32.
+        count: u32,
+    },
+    /// A body arrived. None: not one of ours (an entry of another type).
+    Delivered(Option<Stamp>),
+}
+
+/// Why a session cannot go on.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Error {
+    /// The server refused the session or the subscription.
+    #[error("refused: {0}")]
+    Refused(String),
+    /// The server ended the session.
+    #[error("ended by the server: {0}")]
+    Ended(String),
+    /// What arrived is not the protocol.
+    #[error("not understood: {0}")]
+    Malformed(&'static str),
+}
+
+/// What one look at the input gave: nothing yet, or bytes used and perhaps an event.
+pub(crate) type Step = Result<Option<(usize, Option<Event>)>, Error>;
+
+/// One connection's protocol.
+pub(crate) enum Wire {
+    /// MQTT 3.1.1 or 5.
+    Mqtt(Box<mqtt::Mqtt>),
+    /// XMPP, for ejabberd.
+    Xmpp(Box<xmpp::Xmpp>),
+}
+
+impl Wire {
+    /// Appends what opens the session.
+    pub(crate) fn open(&mut self, out: &mut Vec<u8>) {
+        match self {
+            Self::Mqtt(mqtt) => mqtt.open(out),
+            Self::Xmpp(xmpp) => xmpp.open(out),
+        }
+    }
+
+    /// Looks at the input for one packet; answers that the protocol asks for go to `out`.
+    /// None: more bytes are needed.
+    pub(crate) fn step(&mut self, input: &[u8], out: &mut Vec<u8>) -> Step {
+        match self {
+            Self::Mqtt(mqtt) => mqtt.step(input, out),
+            Self::Xmpp(xmpp) => xmpp.step(input, out),
+        }
+    }
+
+    /// Appends one message of `size` bytes of body and returns the id it will be answered by.
+    pub(crate) fn publish(&mut self, stamp: Stamp, size: usize, out: &mut Vec<u8>) -> u32 {
+        match self {
+            Self::Mqtt(mqtt) => mqtt.publish(stamp, size, out),
+            Self::Xmpp(xmpp) => xmpp.publish(stamp, size, out),
+        }
+    }
+
+    /// Appends what ends the session.
+    pub(crate) fn close(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Mqtt(_) => mqtt::Mqtt::close(out),
+            Self::Xmpp(_) => xmpp::Xmpp::close(out),
+        }
+    }
+
+    /// Unanswered publishes that the server allows at once.
+    pub(crate) fn window(&self) -> u32 {
+        match self {
+            Self::Mqtt(mqtt) => mqtt.window(),
+            Self::Xmpp(_) => crate::limits::WINDOW_MAX,
+        }
+    }
+}
