@@ -21,7 +21,7 @@
 
 use std::time::Duration;
 
-//H pub mod history;
+pub mod history;
 //PG pub mod postgres;
 pub mod probe;
 pub mod rest;

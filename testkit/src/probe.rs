@@ -42,6 +42,8 @@ pub struct Probe {
     packet_id: u16,
     /// Whether [`Probe::recv`] acknowledges. On at first.
     pub acknowledge: bool,
+    /// Deliveries that came with an alias instead of a topic.
+    pub aliased: u32,
 }
 
 /// A CONNECT with a token: client id `user:device`, clean, no keep alive.
@@ -100,6 +102,7 @@ impl Probe {
             aliases: HashMap::new(),
             packet_id: 0,
             acknowledge: true,
+            aliased: 0,
         }
     }
 
@@ -166,6 +169,7 @@ impl Probe {
             if publish.topic.is_empty() {
                 let topic = self.aliases.get(&alias);
                 publish.topic = topic.expect("an alias is given before it is used").clone();
+                self.aliased += 1;
             } else {
                 self.aliases.insert(alias, publish.topic.clone());
             }

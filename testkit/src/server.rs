@@ -16,6 +16,8 @@ use crate::{POLL, WAIT, within};
 pub struct Options {
     /// `dev --open`.
     pub open: bool,
+    /// On a private Postgres database instead of SQLite.
+    pub postgres: bool,
     /// Further configuration, as `GODWIT__SECTION__KEY` and value.
     pub env: Vec<(String, String)>,
     /// A program and its arguments that runs the server as its child (strace).
@@ -38,6 +40,7 @@ pub struct Godwit {
     options: Options,
     child: Option<Child>,
     info: Value,
+    postgres_url: Option<String>,
 }
 
 /// The executable under test: `GODWIT_BIN`, or the one that was built beside this test.
@@ -60,8 +63,13 @@ impl Godwit {
 
     /// Starts `godwit dev` and waits until it is ready.
     pub async fn start_with(options: Options) -> Self {
-        let mut server =
-            Self { data: Scratch::new("server"), options, child: None, info: Value::Null };
+        let mut server = Self {
+            data: Scratch::new("server"),
+            options,
+            child: None,
+            info: Value::Null,
+            postgres_url: None,
+        };
         server.launch().await;
         server
     }
@@ -261,6 +269,19 @@ impl Godwit {
             }
         }
         sum
+    }
+}
+
+impl Godwit {
+    /// Rows of a table in its Postgres database, counted by psql.
+    pub async fn rows(&self, table: &str) -> u64 {
+        let url = self.postgres_url.as_deref().expect("a server on Postgres");
+        let query = format!("select count(*) from {table}");
+        let out = Command::new("psql").args(["-qtAX", "-c", &query, url]).output().await;
+        let out = out.expect("psql");
+        let error = String::from_utf8_lossy(&out.stderr);
+        let text = String::from_utf8_lossy(&out.stdout).trim().to_owned();
+        text.parse().unwrap_or_else(|_| panic!("{query}: {text} {error}"))
     }
 }
 

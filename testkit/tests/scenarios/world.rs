@@ -1,0 +1,112 @@
+//! One server with its people, for one test.
+
+use godwit_testkit::probe::{self, Probe};
+use godwit_testkit::server::{Godwit, Options};
+use godwit_testkit::stock::Stock;
+use godwit_testkit::wire::{Connect, Version};
+
+/// Which store the server has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Backend {
+    Sqlite,
+    Postgres,
+}
+
+/// Both versions, for scenarios that hold in each.
+pub(crate) const BOTH: [Version; 2] = [Version::V3, Version::V5];
+
+/// A server with the users alice (phone, laptop) and bob (phone) and their conversation.
+pub(crate) struct World {
+    pub(crate) server: Godwit,
+    /// alice's and bob's conversation.
+    pub(crate) cid: String,
+}
+
+impl World {
+    /// On SQLite, as it comes.
+    pub(crate) async fn new() -> Self {
+        Self::with(Options::default()).await
+    }
+
+    /// On this store, as it comes.
+    pub(crate) async fn on(backend: Backend) -> Self {
+        Self::on_with(backend, Options::default()).await
+    }
+
+    /// On SQLite, with options.
+    pub(crate) async fn with(options: Options) -> Self {
+        Self::on_with(Backend::Sqlite, options).await
+    }
+
+    /// On this store, with options.
+    pub(crate) async fn on_with(backend: Backend, mut options: Options) -> Self {
+        options.postgres = backend == Backend::Postgres;
+        let server = Godwit::start_with(options).await;
+        let cid = server.conversation().to_owned();
+        Self { server, cid }
+    }
+
+    /// `host:port` of plain MQTT.
+    pub(crate) fn mqtt(&self) -> String {
+        self.server.mqtt()
+    }
+
+    /// A token of this device: `dev`'s own if it has one, else freshly minted.
+    pub(crate) async fn token(&self, user: &str, device: &str) -> String {
+        if self.server.info()["users"][user][device].is_string() {
+            return self.server.dev_token(user, device);
+        }
+        self.server.token(user, device, "1h").await
+    }
+
+    /// A CONNECT of this device, to be changed.
+    pub(crate) async fn hello(&self, version: Version, user: &str, device: &str) -> Connect {
+        probe::connect(version, user, device, &self.token(user, device).await)
+    }
+
+    /// This device, connected with a clean session.
+    pub(crate) async fn probe(&self, version: Version, user: &str, device: &str) -> Probe {
+        Probe::connect(&self.mqtt(), &self.hello(version, user, device).await).await.0
+    }
+
+    /// This device, connected with a kept session; and whether there was one.
+    pub(crate) async fn kept(&self, version: Version, user: &str, device: &str) -> (Probe, bool) {
+        let hello = self.hello(version, user, device).await.kept();
+        let (probe, welcome) = Probe::connect(&self.mqtt(), &hello).await;
+        (probe, welcome.present)
+    }
+
+    /// This device by rumqttc, connected; and whether a session was there.
+    pub(crate) async fn stock(
+        &self,
+        version: Version,
+        user: &str,
+        device: &str,
+        kept: bool,
+    ) -> (Stock, bool) {
+        let token = self.token(user, device).await;
+        let mut stock = Stock::start(version, &self.mqtt(), (user, device, &token), kept);
+        let present = stock.connected().await;
+        (stock, present)
+    }
+
+    /// `m/{cid}` of the first conversation.
+    pub(crate) fn m(&self) -> String {
+        format!("m/{}", self.cid)
+    }
+
+    /// `s/{cid}` of the first conversation.
+    pub(crate) fn s(&self) -> String {
+        format!("s/{}", self.cid)
+    }
+
+    /// `c/{cid}` of the first conversation.
+    pub(crate) fn c(&self) -> String {
+        format!("c/{}", self.cid)
+    }
+
+    /// `c/{cid}/{cmid}` of the first conversation.
+    pub(crate) fn keyed(&self, cmid: &str) -> String {
+        format!("c/{}/{cmid}", self.cid)
+    }
+}
