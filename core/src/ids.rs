@@ -196,6 +196,15 @@ pub struct Identity {
     pub device: DeviceId,
 }
 
+impl Identity {
+    /// Who stands in a log as the sender of what an operator did: `godwit:operator`. A label, not
+    /// an authority: entries that are not messages are written by the server alone.
+    #[must_use]
+    pub fn operator() -> Self {
+        Self { user: UserId(Arc::from("godwit")), device: DeviceId(Arc::from("operator")) }
+    }
+}
+
 impl fmt::Display for Identity {
     /// The MQTT client id: `{user}:{device}`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

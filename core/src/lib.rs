@@ -9,8 +9,9 @@
 //! 2. [`entry`]: one place of a conversation's log, and the chain over it.
 //! 3. [`commit`]: sends, their fates, and the pure decision that both stores share.
 //! 4. [`membership`]: conversations, members, roles, changes of members.
-//! 5. [`cursor`]: where a device stands in the logs.
-//! 6. [`store`], [`bus`], [`edge`]: the ports. `edge` is the border between broker and bridge.
+//! 5. [`cursor`] and [`session`]: where a device stands in the logs, and what is kept for it.
+//! 6. [`store`] (with [`stored`], its columns read back), [`bus`], [`edge`]: the ports. `edge` is
+//!    the border between broker and bridge.
 //!
 //! With the feature `conformance` it also brings the suite that every store must pass.
 
@@ -24,4 +25,6 @@ pub mod entry;
 pub mod ids;
 pub mod limits;
 pub mod membership;
+pub mod session;
 pub mod store;
+pub mod stored;

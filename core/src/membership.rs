@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::entry::ChainHash;
+use crate::entry::{ChainHash, Entry, EntryKind, NewEntry};
 use crate::ids::{ConversationId, Identity, MessageId, Seq, UserId};
 
 /// What a conversation is between. The codes are stored.
@@ -254,6 +254,59 @@ pub fn decide(
     })
 }
 
+/// Carries out a decided change: the log's entry that tells of it, and the conversation after it.
+///
+/// Added users become plain members who see the entry itself (`joined_seq` is its place less one).
+#[must_use]
+pub fn apply(
+    mut conversation: Conversation,
+    change: &Change,
+    request: &ChangeRequest,
+) -> (Entry, Conversation) {
+    let from = request.actor.clone().unwrap_or_else(Identity::operator);
+    let (seq, kind, body) = (conversation.head_seq.next(), EntryKind::Membership, change.to_body());
+    let chain = conversation.head_chain.link(&NewEntry {
+        seq,
+        kind,
+        message_id: request.message_id,
+        time_ms: request.time_ms,
+        sender: &from.user,
+        device: &from.device,
+        body: &body,
+    });
+    match change.direction {
+        Direction::Added => {
+            let joined_seq = conversation.head_seq;
+            conversation.members.extend(change.users.iter().map(|user| Member {
+                user: user.clone(),
+                role: Role::Member,
+                joined_seq,
+            }));
+            conversation.members.sort_by(|a, b| a.user.cmp(&b.user));
+        }
+        Direction::Removed => {
+            conversation.members.retain(|member| change.users.binary_search(&member.user).is_err());
+        }
+    }
+    (conversation.head_seq, conversation.head_chain) = (seq, chain);
+    conversation.group_version = change.group_version;
+    let entry = Entry {
+        conversation: conversation.id,
+        seq,
+        chain,
+        kind,
+        message_id: request.message_id,
+        sender: from.user,
+        device: from.device,
+        time_ms: request.time_ms,
+        body,
+        reply_to: None,
+        expires_ms: None,
+        body_gone: false,
+    };
+    (entry, conversation)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -317,6 +370,26 @@ mod tests {
         }
         let direct = Conversation { kind: ConversationKind::Direct, ..group() };
         assert_eq!(decide(&direct, &ask(None, Added, &["carol"]), 4), Err(Refused::Direct));
+    }
+
+    #[test]
+    fn a_change_moves_the_head_and_the_members() {
+        let add = ask(None, Direction::Added, &["carol", "aaron"]);
+        let change = decide(&group(), &add, 9).unwrap();
+        let (entry, after) = apply(group(), &change, &add);
+        assert_eq!((entry.seq, entry.chain), (after.head_seq, after.head_chain));
+        assert_eq!((entry.seq, after.group_version), (Seq(5), 3));
+        assert_eq!(entry.membership(), Some(change));
+        assert_eq!(entry.sender, Identity::operator().user);
+        let names: Vec<_> = after.members.iter().map(|m| m.user.as_str()).collect();
+        assert_eq!(names, ["aaron", "alice", "bob", "carol"]);
+        assert_eq!(after.member(&user("carol")).unwrap().joined_seq, Seq(4));
+
+        let remove = ask(Some("alice"), Direction::Removed, &["bob"]);
+        let change = decide(&after, &remove, 9).unwrap();
+        let (entry, after) = apply(after, &change, &remove);
+        assert_eq!((entry.seq, entry.sender), (Seq(6), user("alice")));
+        assert!(after.member(&user("bob")).is_none());
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! (the answer was lost); all operations are safe to repeat with the same arguments. Dropping a
 //! future leaves its operation either done whole or not at all.
 
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 
@@ -32,6 +33,60 @@ pub enum Error {
 
 /// What an adapter's driver said.
 pub type Source = Box<dyn std::error::Error + std::marker::Send + Sync>;
+
+/// How a database's schema stands to the migrations that this program brings along.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SchemaState {
+    /// The newest migration that the database has; 0: none.
+    pub applied: i64,
+    /// The newest migration that this program knows.
+    pub known: i64,
+    /// How many known migrations the database lacks.
+    pub pending: usize,
+    /// The database has a migration that this program does not know: it must not be served.
+    pub newer_than_us: bool,
+}
+
+impl SchemaState {
+    /// Compares the versions that the database has with those that this program knows.
+    #[must_use]
+    pub fn compare(applied: &[i64], known: &[i64]) -> Self {
+        Self {
+            applied: applied.iter().copied().max().unwrap_or_default(),
+            known: known.iter().copied().max().unwrap_or_default(),
+            pending: known.iter().filter(|version| !applied.contains(version)).count(),
+            newer_than_us: applied.iter().any(|version| !known.contains(version)),
+        }
+    }
+
+    /// Whether this program may serve from the database as it is.
+    #[must_use]
+    pub fn is_current(&self) -> bool {
+        self.pending == 0 && !self.newer_than_us
+    }
+}
+
+impl fmt::Display for SchemaState {
+    /// One line for a person, with the way out.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { applied, known, pending, newer_than_us } = self;
+        if *newer_than_us {
+            return write!(
+                f,
+                "the database's schema is at version {applied}, newer than this godwit, which \
+                 knows version {known}: run the newer godwit"
+            );
+        }
+        match pending {
+            0 => write!(f, "the database's schema is at version {applied}, up to date"),
+            _ => write!(
+                f,
+                "the database's schema is at version {applied} of {known}, {pending} to apply: \
+                 run `godwit migrate up`"
+            ),
+        }
+    }
+}
 
 /// A page of a log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -157,4 +212,26 @@ pub trait Store: std::marker::Send + Sync + 'static {
 
     /// Whether the store answers, for /readyz.
     fn ping(&self) -> Pending<'_, ()>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_schema_is_current_old_or_newer() {
+        type Row<'a> = (&'a [i64], &'a [i64], bool, &'a str);
+        let table: &[Row<'_>] = &[
+            (&[1, 2], &[1, 2], true, "at version 2, up to date"),
+            (&[], &[1, 2], false, "version 0 of 2, 2 to apply: run `godwit migrate up`"),
+            (&[1], &[1, 2], false, "version 1 of 2, 1 to apply"),
+            (&[1, 2, 3], &[1, 2], false, "version 3, newer than this godwit"),
+            (&[1, 3], &[1, 2], false, "newer than this godwit"),
+        ];
+        for (applied, known, current, text) in table {
+            let state = SchemaState::compare(applied, known);
+            assert_eq!(state.is_current(), *current, "{state}");
+            assert!(state.to_string().contains(text), "{state}");
+        }
+    }
 }

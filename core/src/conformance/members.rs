@@ -1,0 +1,214 @@
+//! [`Store::create`], [`Store::change_members`], [`Store::conversation`],
+//! [`Store::conversations_of`].
+
+use super::support::{
+    NOW, Task, accepted, behind, change, changed, checked_log, cid, commit_one, device, group,
+    join_all, keep, say, send, to, user,
+};
+use crate::cursor::Feed;
+use crate::entry::{ChainHash, EntryKind};
+use crate::ids::{ConversationId, Identity, Seq};
+use crate::membership::{
+    Change, ConversationKind, Direction, Member, NewConversation, Refused, Role,
+};
+use crate::store::Store;
+
+/// Version 1, nothing in the log, members ordered by id.
+pub async fn a_new_conversation_is_empty(store: &dyn Store) {
+    let new = NewConversation {
+        id: cid(1),
+        kind: ConversationKind::Direct,
+        members: vec![(user("zoe"), Role::Owner), (user("bob"), Role::Member)],
+        time_ms: NOW,
+    };
+    let created = store.create(&new).await.unwrap();
+    let member = |name: &str, role| Member { user: user(name), role, joined_seq: Seq::ZERO };
+    assert_eq!(created.members, [member("bob", Role::Member), member("zoe", Role::Owner)]);
+    assert_eq!((created.id, created.kind), (cid(1), ConversationKind::Direct));
+    assert_eq!((created.head_seq, created.head_chain), (Seq::ZERO, ChainHash::ZERO));
+    assert_eq!(created.group_version, 1);
+    assert_eq!(store.conversation(cid(1)).await.unwrap(), Some(created));
+    assert!(checked_log(store, cid(1)).await.is_empty());
+}
+
+/// The same id again: what is there stays and is returned.
+pub async fn creating_again_changes_nothing(store: &dyn Store) {
+    group(store, cid(1), &["alice", "bob"]).await;
+    say(store, cid(1), "alice:d", 1).await;
+    let (_, before) = changed(store, cid(1), Direction::Removed, &["bob"]).await;
+    let again = group(store, cid(1), &["alice", "bob", "mallory"]).await;
+    assert_eq!(again, before);
+    assert_eq!(store.conversation(cid(1)).await.unwrap(), Some(before));
+}
+
+/// What is not there is not made.
+pub async fn an_unknown_conversation_is_none(store: &dyn Store) {
+    assert_eq!(store.conversation(cid(1)).await.unwrap(), None);
+    let refused =
+        store.change_members(&change(cid(1), None, Direction::Added, &["bob"])).await.unwrap();
+    assert_eq!(refused, Err(Refused::Unknown));
+    assert!(store.outbox(10).await.unwrap().is_empty());
+}
+
+/// The entry is in the log and the outbox; the added see it and what follows, nothing before.
+pub async fn adding_appends_an_entry_and_raises_the_version(store: &dyn Store) {
+    group(store, cid(1), &["alice"]).await;
+    say(store, cid(1), "alice:d", 2).await;
+    let request = change(cid(1), Some("alice:d"), Direction::Added, &["dan", "carol", "alice"]);
+    let (entry, after) = store.change_members(&request).await.unwrap().unwrap();
+    let expected = Change {
+        direction: Direction::Added,
+        users: vec![user("carol"), user("dan")],
+        group_version: 2,
+    };
+    assert_eq!((entry.seq, entry.kind), (Seq(3), EntryKind::Membership));
+    assert_eq!(entry.membership(), Some(expected));
+    assert_eq!((&entry.sender, entry.message_id), (&user("alice"), request.message_id));
+    assert_eq!(after.group_version, 2);
+    assert_eq!(after.member(&user("carol")).unwrap().joined_seq, Seq(2));
+    assert_eq!(after.member(&user("carol")).unwrap().role, Role::Member);
+    assert_eq!(store.conversation(cid(1)).await.unwrap(), Some(after));
+    assert_eq!(checked_log(store, cid(1)).await[2], entry);
+    assert_eq!(store.outbox(10).await.unwrap()[2].seq, Seq(3));
+    assert_eq!(behind(store, "carol:d", Feed::Log).await, [(cid(1), 2, 3)]);
+}
+
+/// The removed are gone from the members and from `behind`; an operator's change names no user.
+pub async fn removing_appends_an_entry_and_forgets_cursors(store: &dyn Store) {
+    group(store, cid(1), &["alice", "bob"]).await;
+    group(store, cid(2), &["alice", "bob"]).await;
+    keep(store, &["bob:d", "alice:d"]).await;
+    for id in [cid(1), cid(2)] {
+        say(store, id, "alice:d", 5).await;
+        store
+            .move_cursors(&[to("bob:d", Feed::Log, id, 4), to("alice:d", Feed::Log, id, 4)])
+            .await
+            .unwrap();
+    }
+    let (entry, after) = changed(store, cid(1), Direction::Removed, &["bob"]).await;
+    assert_eq!((entry.seq, entry.sender), (Seq(6), Identity::operator().user));
+    assert!(after.member(&user("bob")).is_none());
+    assert_eq!(store.conversation(cid(1)).await.unwrap(), Some(after));
+    assert_eq!(behind(store, "bob:d", Feed::Log).await, [(cid(2), 4, 5)]);
+    assert_eq!(behind(store, "alice:d", Feed::Log).await, [(cid(1), 4, 6), (cid(2), 4, 5)]);
+    assert_eq!(checked_log(store, cid(1)).await.len(), 6);
+}
+
+/// A second stay begins where it begins: no cursor of the first, nothing of the time between.
+pub async fn who_comes_back_starts_anew(store: &dyn Store) {
+    group(store, cid(1), &["alice", "bob"]).await;
+    keep(store, &["bob:d"]).await;
+    say(store, cid(1), "alice:d", 3).await;
+    store.move_cursors(&[to("bob:d", Feed::Log, cid(1), 2)]).await.unwrap();
+    changed(store, cid(1), Direction::Removed, &["bob"]).await;
+    say(store, cid(1), "alice:d", 2).await;
+    let (entry, after) = changed(store, cid(1), Direction::Added, &["bob"]).await;
+    assert_eq!((entry.seq, after.member(&user("bob")).unwrap().joined_seq), (Seq(7), Seq(6)));
+    assert_eq!(behind(store, "bob:d", Feed::Log).await, [(cid(1), 6, 7)]);
+    // A late acknowledgement from the first stay opens nothing of the time between.
+    store.move_cursors(&[to("bob:d", Feed::Log, cid(1), 3)]).await.unwrap();
+    assert_eq!(behind(store, "bob:d", Feed::Log).await, [(cid(1), 6, 7)]);
+    changed(store, cid(1), Direction::Removed, &["bob"]).await;
+    assert!(behind(store, "bob:d", Feed::Log).await.is_empty());
+}
+
+/// A refusal is the core's, and changes nothing.
+pub async fn a_change_is_refused_by_the_cores_rules(store: &dyn Store) {
+    let before = group(store, cid(1), &["alice", "bob"]).await;
+    let direct = NewConversation {
+        id: cid(2),
+        kind: ConversationKind::Direct,
+        members: vec![(user("alice"), Role::Owner), (user("bob"), Role::Member)],
+        time_ms: NOW,
+    };
+    store.create(&direct).await.unwrap();
+    use Direction::{Added, Removed};
+    for (request, refused) in [
+        (change(cid(1), Some("bob:d"), Added, &["eve"]), Refused::Forbidden),
+        (change(cid(1), Some("bob:d"), Removed, &["alice"]), Refused::Forbidden),
+        (change(cid(1), Some("eve:d"), Removed, &["eve"]), Refused::Unknown),
+        (change(cid(1), None, Added, &["bob"]), Refused::Nothing("a member")),
+        (change(cid(1), None, Removed, &["eve"]), Refused::Nothing("no member")),
+        (change(cid(2), None, Added, &["eve"]), Refused::Direct),
+    ] {
+        assert_eq!(store.change_members(&request).await.unwrap(), Err(refused));
+    }
+    assert_eq!(store.conversation(cid(1)).await.unwrap(), Some(before));
+    assert!(store.outbox(10).await.unwrap().is_empty());
+    let leave = change(cid(1), Some("bob:d"), Removed, &["bob"]);
+    assert!(store.change_members(&leave).await.unwrap().is_ok());
+}
+
+/// The same request again (its answer was lost) is told the entry that it made.
+pub async fn a_repeated_change_is_told_its_first_result(store: &dyn Store) {
+    group(store, cid(1), &["alice"]).await;
+    for actor in [None, Some("alice:d")] {
+        let request = change(cid(1), actor, Direction::Added, &["bob", "carol"]);
+        let (entry, _) = store.change_members(&request).await.unwrap().unwrap();
+        say(store, cid(1), "bob:d", 1).await;
+        let (again, now) = store.change_members(&request).await.unwrap().unwrap();
+        assert_eq!(again, entry);
+        assert_eq!(Some(now), store.conversation(cid(1)).await.unwrap());
+        changed(store, cid(1), Direction::Removed, &["bob", "carol"]).await;
+    }
+    assert_eq!(checked_log(store, cid(1)).await.len(), 6);
+}
+
+/// Sends and changes follow each other without a gap, in one chain.
+pub async fn changes_and_sends_share_one_log(store: &dyn Store) {
+    group(store, cid(1), &["alice"]).await;
+    for round in 0..3u64 {
+        changed(store, cid(1), Direction::Added, &["bob"]).await;
+        let fate = commit_one(store, send(cid(1), "bob:d", &format!("r{round}"))).await;
+        assert_eq!(accepted(fate).1, Seq(round * 3 + 2));
+        changed(store, cid(1), Direction::Removed, &["bob"]).await;
+    }
+    let log = checked_log(store, cid(1)).await;
+    assert_eq!(log.iter().filter(|entry| entry.membership().is_some()).count(), 6);
+    assert_eq!(store.conversation(cid(1)).await.unwrap().unwrap().group_version, 7);
+}
+
+/// Changes and sends at once: each change is decided on the members that the one before left.
+pub async fn concurrent_changes_are_decided_one_after_another(store: &dyn Store) {
+    group(store, cid(1), &["alice"]).await;
+    let requests: Vec<_> = (0..6)
+        .map(|i| change(cid(1), None, Direction::Added, &["bob", &format!("user-{i}")]))
+        .collect();
+    let sends: Vec<_> = (0..6).map(|i| [send(cid(1), "alice:d", &format!("k{i}"))]).collect();
+    let mut tasks: Vec<Task<'_, Seq>> = Vec::new();
+    for (batch, request) in sends.iter().zip(&requests) {
+        let (commit, change) = (store.commit(batch), store.change_members(request));
+        tasks.push(Box::pin(async move { accepted(commit.await.unwrap().fates[0]).1 }));
+        tasks.push(Box::pin(async move { change.await.unwrap().unwrap().0.seq }));
+    }
+    let mut places = join_all(tasks).await;
+    places.sort();
+    assert_eq!(places, (1..=12).map(Seq).collect::<Vec<_>>());
+    let log = checked_log(store, cid(1)).await;
+    let of_bob = |change: &Change| change.users.contains(&user("bob"));
+    assert_eq!(log.iter().filter_map(|e| e.membership()).filter(of_bob).count(), 1);
+    let after = store.conversation(cid(1)).await.unwrap().unwrap();
+    assert_eq!((after.members.len(), after.group_version), (8, 7));
+}
+
+/// Ordered by id, above `after`, only where the user is a member now, without the members.
+pub async fn conversations_of_a_user_are_paged_by_id(store: &dyn Store) {
+    for number in [5, 1, 0xff, 3] {
+        group(store, cid(number), &["alice", "bob"]).await;
+    }
+    group(store, cid(4), &["bob"]).await;
+    changed(store, cid(3), Direction::Removed, &["alice"]).await;
+    say(store, cid(5), "bob:d", 2).await;
+    let ids = async |after: Option<ConversationId>, limit| -> Vec<ConversationId> {
+        let page = store.conversations_of(&user("alice"), after, limit).await.unwrap();
+        page.iter().map(|conversation| conversation.id).collect()
+    };
+    assert_eq!(ids(None, 10).await, [cid(1), cid(5), cid(0xff)]);
+    assert_eq!(ids(None, 2).await, [cid(1), cid(5)]);
+    assert_eq!(ids(Some(cid(5)), 2).await, [cid(0xff)]);
+    assert!(ids(Some(cid(0xff)), 2).await.is_empty());
+    let page = store.conversations_of(&user("alice"), Some(cid(1)), 1).await.unwrap();
+    let whole = store.conversation(cid(5)).await.unwrap().unwrap();
+    assert_eq!(page, [crate::membership::Conversation { members: vec![], ..whole }]);
+    assert!(store.conversations_of(&device("eve:d").user, None, 9).await.unwrap().is_empty());
+}

@@ -1,0 +1,7 @@
+-- At the head now, for one conversation (?4) or all (?4 is null); those that stand stay.
+INSERT INTO cursors (conversation_id, user_id, device_id, feed, seq)
+SELECT m.conversation_id, m.user_id, ?2, ?3, c.head_seq
+FROM members AS m
+CROSS JOIN conversations AS c ON c.id = m.conversation_id
+WHERE m.user_id = ?1 AND m.left_seq IS NULL AND (?4 IS NULL OR m.conversation_id = ?4)
+ON CONFLICT DO NOTHING

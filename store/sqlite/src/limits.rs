@@ -1,0 +1,17 @@
+//! The bounds of this crate, each with its unit, its reason and what happens when full.
+
+use std::time::Duration;
+
+/// Connections that read at the same time. SQLite reads from one file: more do not read faster.
+/// Each holds a page cache of 2 MiB and a thread. A fifth reader waits for [`ACQUIRE`].
+pub(crate) const READERS: u32 = 4;
+
+/// How long an operation waits for its connection before the store counts as away.
+pub(crate) const ACQUIRE: Duration = Duration::from_secs(5);
+
+/// How long SQLite waits for another process's lock before the store counts as away.
+pub(crate) const BUSY: Duration = Duration::from_secs(5);
+
+/// Pages of the write-ahead log (4 KiB each) after which SQLite copies them into the database: 16
+/// MiB. Higher means fewer of these stalls, and a longer recovery after a crash.
+pub(crate) const CHECKPOINT_PAGES: &str = "4000";

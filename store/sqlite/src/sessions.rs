@@ -1,0 +1,210 @@
+//! What is kept for devices between their connections.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+
+use godwit_core::cursor::{Feed, Opened, Opening, Scope, SubscriptionChange};
+use godwit_core::ids::Identity;
+use godwit_core::session::{self, Kept};
+use godwit_core::store::Error;
+use godwit_core::stored::{self, signed};
+use sqlx::SqliteConnection;
+
+use crate::SqliteStore;
+use crate::error::from_driver;
+use crate::pack;
+
+/// See [`godwit_core::store::Store::open_sessions`].
+pub(crate) async fn open(store: &SqliteStore, batch: &[Opening]) -> Result<Vec<Opened>, Error> {
+    let mut tx = store.begin().await?;
+    let kept = load(&mut tx, batch).await?;
+    let plan = session::open(batch, kept);
+    forget(&mut tx, &plan.forget).await?;
+    if !plan.keep.is_empty() {
+        let rows = pack::rows(&plan.keep, |(device, expiry_s), text| {
+            let _ = write!(text, r#"["{}","{}",{expiry_s}]"#, device.user, device.device);
+        });
+        sqlx::query_file!("queries/sessions/keep.sql", rows)
+            .execute(&mut *tx)
+            .await
+            .map_err(from_driver)?;
+    }
+    tx.commit().await.map_err(from_driver)?;
+    Ok(plan.answers)
+}
+
+/// Reads the kept sessions of the batch's devices.
+async fn load(
+    connection: &mut SqliteConnection,
+    batch: &[Opening],
+) -> Result<HashMap<Identity, Kept>, Error> {
+    let mut devices: Vec<Identity> = batch.iter().map(|opening| opening.device.clone()).collect();
+    devices.sort();
+    devices.dedup();
+    let mut kept = HashMap::with_capacity(devices.len());
+    let devices = pack::devices(&devices);
+    for row in sqlx::query_file!("queries/sessions/load.sql", devices)
+        .fetch_all(&mut *connection)
+        .await
+        .map_err(from_driver)?
+    {
+        let expiry_s = u32::try_from(row.expiry_s).map_err(|_| stored::broken("expiry"))?;
+        let closed_ms = row.closed_ms.map(|at| stored::unsigned("end", at)).transpose()?;
+        let session = Kept { expiry_s, closed_ms, subscriptions: Vec::new() };
+        kept.insert(identity(&row.user_id, &row.device_id)?, session);
+    }
+    if kept.is_empty() {
+        return Ok(kept);
+    }
+    for row in sqlx::query_file!("queries/subscriptions/load.sql", devices)
+        .fetch_all(connection)
+        .await
+        .map_err(from_driver)?
+    {
+        if let Some(session) = kept.get_mut(&identity(&row.user_id, &row.device_id)?) {
+            let subscription = stored::subscription(row.filter, row.options, row.identifier)?;
+            session.subscriptions.push(subscription);
+        }
+    }
+    Ok(kept)
+}
+
+fn identity(user: &str, device: &str) -> Result<Identity, Error> {
+    Ok(Identity { user: stored::user(user)?, device: stored::device(device)? })
+}
+
+/// Removes sessions with their subscriptions and cursors.
+async fn forget(connection: &mut SqliteConnection, devices: &[Identity]) -> Result<(), Error> {
+    if devices.is_empty() {
+        return Ok(());
+    }
+    for device in devices {
+        stop(connection, device, None, Scope::All).await?;
+    }
+    let devices = pack::devices(devices);
+    sqlx::query_file!("queries/sessions/forget.sql", devices)
+        .execute(connection)
+        .await
+        .map_err(from_driver)?;
+    Ok(())
+}
+
+/// Forgets cursors of one feed, or of all.
+async fn stop(
+    connection: &mut SqliteConnection,
+    device: &Identity,
+    feed: Option<Feed>,
+    scope: Scope,
+) -> Result<(), Error> {
+    let (user, device) = (device.user.as_str(), device.device.as_str());
+    let (feed, conversation) = (feed.map(Feed::code), scope_column(scope));
+    sqlx::query_file!("queries/cursors/stop.sql", user, device, feed, conversation)
+        .execute(connection)
+        .await
+        .map_err(from_driver)?;
+    Ok(())
+}
+
+fn scope_column(scope: Scope) -> Option<Vec<u8>> {
+    match scope {
+        Scope::All => None,
+        Scope::One(id) => Some(id.0.to_vec()),
+    }
+}
+
+/// See [`godwit_core::store::Store::close_sessions`].
+pub(crate) async fn close(store: &SqliteStore, batch: &[Opening]) -> Result<(), Error> {
+    let mut tx = store.begin().await?;
+    let plan = session::close(batch);
+    forget(&mut tx, &plan.forget).await?;
+    if !plan.closed.is_empty() {
+        let rows = pack::rows(&plan.closed, |(device, expiry_s, time_ms), text| {
+            let (user, device, at) = (&device.user, &device.device, signed(*time_ms));
+            let _ = write!(text, r#"["{user}","{device}",{expiry_s},{at}]"#);
+        });
+        sqlx::query_file!("queries/sessions/close.sql", rows)
+            .execute(&mut *tx)
+            .await
+            .map_err(from_driver)?;
+    }
+    tx.commit().await.map_err(from_driver)
+}
+
+/// See [`godwit_core::store::Store::change_subscriptions`].
+pub(crate) async fn change_subscriptions(
+    store: &SqliteStore,
+    device: &Identity,
+    change: &SubscriptionChange,
+) -> Result<(), Error> {
+    let mut tx = store.begin().await?;
+    let (user_id, device_id) = (device.user.as_str(), device.device.as_str());
+    let kept = sqlx::query_file_scalar!("queries/sessions/exists.sql", user_id, device_id)
+        .fetch_one(&mut *tx)
+        .await
+        .map_err(from_driver)?;
+    if !kept {
+        return Ok(());
+    }
+    for filter in &change.remove {
+        sqlx::query_file!("queries/subscriptions/remove.sql", user_id, device_id, filter)
+            .execute(&mut *tx)
+            .await
+            .map_err(from_driver)?;
+    }
+    for put in &change.put {
+        let (filter, options, identifier) = (&put.filter, put.options, put.identifier);
+        sqlx::query_file!(
+            "queries/subscriptions/put.sql",
+            user_id,
+            device_id,
+            filter,
+            options,
+            identifier
+        )
+        .execute(&mut *tx)
+        .await
+        .map_err(from_driver)?;
+    }
+    for (feed, scope) in &change.stop {
+        stop(&mut tx, device, Some(*feed), *scope).await?;
+    }
+    for (feed, scope) in &change.start {
+        let (feed, conversation) = (feed.code(), scope_column(*scope));
+        sqlx::query_file!("queries/cursors/start.sql", user_id, device_id, feed, conversation)
+            .execute(&mut *tx)
+            .await
+            .map_err(from_driver)?;
+    }
+    tx.commit().await.map_err(from_driver)
+}
+
+/// Removes sessions that have expired at `now_ms`, at most `rows_max`; returns how many.
+pub(crate) async fn prune(
+    connection: &mut SqliteConnection,
+    now_ms: u64,
+    rows_max: u32,
+) -> Result<u64, Error> {
+    let now_ms = signed(now_ms);
+    let expired = sqlx::query_file!("queries/sessions/expired.sql", now_ms, rows_max)
+        .fetch_all(&mut *connection)
+        .await
+        .map_err(from_driver)?
+        .into_iter()
+        .map(|row| identity(&row.user_id, &row.device_id))
+        .collect::<Result<Vec<_>, _>>()?;
+    forget(connection, &expired).await?;
+    Ok(expired.len() as u64)
+}
+
+impl SqliteStore {
+    /// Notes at the start of the only serving process that nobody is connected: sessions that a
+    /// crash left open begin to expire at `now_ms` (milliseconds since 1970). Returns how many.
+    pub async fn mark_all_closed(&self, now_ms: u64) -> Result<u64, Error> {
+        let now_ms = signed(now_ms);
+        let closed = sqlx::query_file!("queries/sessions/close_all.sql", now_ms)
+            .execute(&self.writer)
+            .await
+            .map_err(from_driver)?;
+        Ok(closed.rows_affected())
+    }
+}

@@ -1,0 +1,70 @@
+//! Stage 9's side of the store: the outbox, what is due for removal, and a sign of life.
+
+use godwit_core::store::{Error, OutboxEvent, Prune, Pruned};
+use godwit_core::stored::{self, signed};
+
+use crate::error::from_driver;
+use crate::{SqliteStore, pack, sessions};
+
+/// See [`godwit_core::store::Store::outbox`].
+pub(crate) async fn outbox(store: &SqliteStore, limit: u32) -> Result<Vec<OutboxEvent>, Error> {
+    sqlx::query_file!("queries/outbox/oldest.sql", limit)
+        .fetch_all(&store.readers)
+        .await
+        .map_err(from_driver)?
+        .into_iter()
+        .map(|row| {
+            Ok(OutboxEvent {
+                id: row.id,
+                conversation: stored::conversation_id(&row.conversation_id)?,
+                seq: stored::seq(row.seq)?,
+            })
+        })
+        .collect()
+}
+
+/// See [`godwit_core::store::Store::outbox_done`].
+pub(crate) async fn outbox_done(store: &SqliteStore, ids: &[i64]) -> Result<(), Error> {
+    if ids.is_empty() {
+        return Ok(());
+    }
+    let ids = pack::rows(ids, |id, text| text.push_str(&id.to_string()));
+    sqlx::query_file!("queries/outbox/done.sql", ids)
+        .execute(&store.writer)
+        .await
+        .map_err(from_driver)?;
+    Ok(())
+}
+
+/// See [`godwit_core::store::Store::prune`].
+pub(crate) async fn prune(store: &SqliteStore, prune: Prune) -> Result<Pruned, Error> {
+    let mut tx = store.begin().await?;
+    let now_ms = signed(prune.now_ms);
+    let mut bodies =
+        sqlx::query_file!("queries/messages/prune_expired.sql", now_ms, prune.rows_max)
+            .execute(&mut *tx)
+            .await
+            .map_err(from_driver)?
+            .rows_affected();
+    if let Some(before) = prune.bodies_before_ms {
+        let before = signed(before);
+        let rest = i64::from(prune.rows_max) - i64::try_from(bodies).unwrap_or(i64::MAX);
+        bodies += sqlx::query_file!("queries/messages/prune_aged.sql", before, rest)
+            .execute(&mut *tx)
+            .await
+            .map_err(from_driver)?
+            .rows_affected();
+    }
+    let sessions = sessions::prune(&mut tx, prune.now_ms, prune.rows_max).await?;
+    tx.commit().await.map_err(from_driver)?;
+    Ok(Pruned { bodies, sessions })
+}
+
+/// See [`godwit_core::store::Store::ping`].
+pub(crate) async fn ping(store: &SqliteStore) -> Result<(), Error> {
+    sqlx::query_file_scalar!("queries/migrations/ping.sql")
+        .fetch_one(&store.readers)
+        .await
+        .map_err(from_driver)?;
+    Ok(())
+}
