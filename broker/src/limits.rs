@@ -41,3 +41,19 @@ pub(crate) const WEBSOCKET_READ_BYTES: usize = 1024;
 /// Bytes of an outgoing WebSocket frame: larger writes become several frames. It is also what the
 /// connection's write buffer keeps after a burst.
 pub(crate) const WEBSOCKET_FRAME_BYTES: usize = 8 * 1024;
+
+/// Bytes asked of a socket in one read. The buffer is shared by all connections of a thread.
+pub(crate) const READ_BYTES: usize = 16 * 1024;
+
+/// Bytes of answers and deliveries gathered for one write; no more is encoded beyond it.
+pub(crate) const OUTPUT_BYTES_HIGH: usize = 64 * 1024;
+
+/// Turns of one connection before the others have theirs.
+pub(crate) const TURNS_MAX: usize = 16;
+
+/// How long a closing connection's last bytes may take.
+pub(crate) const FAREWELL_MAX: Duration = Duration::from_secs(1);
+
+/// Bytes of a closing connection that are read and thrown away, so that the client sees the
+/// DISCONNECT and not a reset.
+pub(crate) const LINGER_BYTES_MAX: usize = 256 * 1024;

@@ -1,0 +1,237 @@
+//! The broker as a whole: what all connections share, its beginning and its end.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use godwit_core::edge::{
+    Ack, Action, Admitted, Code, Downlink as _, Gate, Message, Outcome, Publish, Qos, Session,
+    SubscribeRequest, Upstream,
+};
+use parking_lot::Mutex;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::client::{Client, DueWill, Registry, Will};
+use crate::clock::now_s;
+use crate::listen::{Census, Listener, Socket};
+use crate::options::Options;
+use crate::router::{Router, Wish};
+use crate::{connect, metrics, sweep};
+
+/// What all connections share.
+pub(crate) struct Shared {
+    pub(crate) options: Options,
+    pub(crate) gate: Arc<dyn Gate>,
+    pub(crate) upstream: Option<Arc<dyn Upstream>>,
+    pub(crate) registry: Registry,
+    pub(crate) router: Router,
+    /// Connections that have a task.
+    pub(crate) alive: AtomicUsize,
+    /// No connection is let in any more.
+    pub(crate) stopping: AtomicBool,
+}
+
+impl Shared {
+    /// Publishes to plain topics; answers how it went.
+    pub(crate) fn publish_plain(
+        &self,
+        message: &Arc<Message>,
+        qos: Qos,
+        retain: bool,
+        from: Option<&Arc<Client>>,
+    ) -> Outcome {
+        if retain && !self.router.retain(message, qos) {
+            return Outcome::refused(Code::QUOTA_EXCEEDED, "no room for more retained messages");
+        }
+        match self.router.publish(message, qos, retain, from) {
+            0 => Outcome { code: Code::NO_SUBSCRIBERS, detail: godwit_core::edge::Detail::None },
+            _ => Outcome::SUCCESS,
+        }
+    }
+
+    /// Puts a plain filter in force. `Ok(true)`: it is new. `Err`: the client has too many.
+    pub(crate) fn subscribe_plain(
+        &self,
+        client: &Arc<Client>,
+        filter: &str,
+        request: &SubscribeRequest,
+    ) -> Result<bool, ()> {
+        let new = client.add_filter(filter, self.options.subscriptions_max)?;
+        self.router.subscribe(filter, client, Wish::of(request));
+        Ok(new)
+    }
+
+    /// Ends a plain filter; `false`: there was none.
+    pub(crate) fn unsubscribe_plain(&self, client: &Arc<Client>, filter: &str) -> bool {
+        let removed = client.remove_filter(filter);
+        if removed {
+            self.router.unsubscribe(filter, client);
+        }
+        removed
+    }
+
+    /// The session of a client is over: its plain filters and, if nothing holds it, itself go.
+    pub(crate) fn end_session(&self, client: &Arc<Client>) {
+        for filter in client.take_filters() {
+            self.router.unsubscribe(&filter, client);
+        }
+        self.registry.forget(client);
+    }
+
+    /// Publishes a will, if its client may still publish there.
+    pub(crate) fn fire(&self, due: DueWill) {
+        let DueWill { will, admitted, session, .. } = due;
+        let Will { message, qos, retain, .. } = will;
+        let grant = self.gate.authorize(&admitted, Action::Publish(&message.topic));
+        match session {
+            Some(session) if grant.mounted => {
+                session.publish(Publish { message, qos, retain }, Ack::NONE);
+            }
+            _ if !grant.plain.is_empty() => {
+                self.publish_plain(&Arc::new(message), qos, retain, None);
+            }
+            _ => metrics::refused(Code::NOT_AUTHORIZED),
+        }
+    }
+
+    /// Runs one accepted connection to its end.
+    fn spawn(self: &Arc<Self>, socket: Socket, peer: SocketAddr) {
+        let shared = Arc::clone(self);
+        shared.alive.fetch_add(1, Ordering::SeqCst);
+        metrics::connections(1.0);
+        tokio::spawn(async move {
+            // Counted down also when the task is cut off.
+            let _alive = Alive(Arc::clone(&shared));
+            connect::run(shared, socket, peer).await;
+        });
+    }
+}
+
+struct Alive(Arc<Shared>);
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        self.0.alive.fetch_sub(1, Ordering::SeqCst);
+        metrics::connections(-1.0);
+    }
+}
+
+/// An MQTT broker, embedded.
+pub struct Broker {
+    shared: Arc<Shared>,
+    census: Arc<Census>,
+    stop: watch::Sender<bool>,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Broker {
+    /// A broker without listeners yet. Call it within a tokio runtime with I/O and time.
+    ///
+    /// `gate` decides who comes in and what they may do. `upstream` takes the topics that the gate
+    /// calls mounted; without it there are plain topics only.
+    #[must_use]
+    pub fn new(
+        options: Options,
+        census: Arc<Census>,
+        gate: Arc<dyn Gate>,
+        upstream: Option<Arc<dyn Upstream>>,
+    ) -> Arc<Self> {
+        now_s();
+        let router = Router::new(options.retained_max, options.offline_deliveries_max);
+        let shared = Arc::new(Shared {
+            options,
+            gate,
+            upstream,
+            registry: Registry::new(),
+            router,
+            alive: AtomicUsize::new(0),
+            stopping: AtomicBool::new(false),
+        });
+        let (stop, stopped) = watch::channel(false);
+        let sweeper = tokio::spawn(sweep::run(Arc::clone(&shared), stopped));
+        Arc::new(Self { shared, census, stop, tasks: Mutex::new(vec![sweeper]) })
+    }
+
+    /// Accepts connections on a bound listener until [`Broker::shutdown`].
+    pub fn serve(&self, listener: Listener) {
+        let shared = Arc::clone(&self.shared);
+        let accept = move |socket: Socket, peer: SocketAddr| shared.spawn(socket, peer);
+        let mut stopped = self.stop.subscribe();
+        let stop = async move {
+            let _ = stopped.wait_for(|stop| *stop).await;
+        };
+        let running = listener.run(Arc::clone(&self.census), Arc::new(accept), stop);
+        self.tasks.lock().push(tokio::spawn(running));
+    }
+
+    /// Publishes to plain topics from within the process; returns how many clients it reached.
+    pub fn publish(&self, message: Message, qos: Qos, retain: bool) -> usize {
+        let message = Arc::new(message);
+        if retain {
+            self.shared.router.retain(&message, qos);
+        }
+        self.shared.router.publish(&message, qos, retain, None)
+    }
+
+    /// Connections now.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.shared.alive.load(Ordering::SeqCst)
+    }
+
+    /// Clients connected or kept.
+    #[must_use]
+    pub fn clients(&self) -> usize {
+        self.shared.registry.len()
+    }
+
+    /// Ends the connection of a client with this code; `false`: it is not connected here.
+    pub fn disconnect(&self, client_id: &str, code: Code) -> bool {
+        let mut found = false;
+        self.shared.registry.each(|client| {
+            if client.id == client_id
+                && let Some(link) = client.link()
+            {
+                link.close(code);
+                found = true;
+            }
+        });
+        found
+    }
+
+    /// Stops accepting, tells the clients (0x8B), releases what is committed, and ends. Returns
+    /// when all connections have ended or `timeout` has passed.
+    pub async fn shutdown(&self, timeout: Duration) {
+        self.shared.stopping.store(true, Ordering::SeqCst);
+        self.stop.send_replace(true);
+        self.shared.registry.each(|client| {
+            if let Some(link) = client.link() {
+                link.close(Code::SERVER_SHUTTING_DOWN);
+            }
+        });
+        let ended = async {
+            while self.connections() > 0 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        if tokio::time::timeout(timeout, ended).await.is_err() {
+            let left = self.connections();
+            tracing::warn!(left, "connections had to be cut at shutdown");
+        }
+        for task in std::mem::take(&mut *self.tasks.lock()) {
+            task.abort();
+        }
+    }
+}
+
+/// A will that is due now or later.
+pub(crate) fn due_will(
+    will: Will,
+    admitted: Arc<Admitted>,
+    session: Option<Arc<dyn Session>>,
+) -> DueWill {
+    let due_s = now_s().saturating_add(will.delay_s);
+    DueWill { will, admitted, session, due_s }
+}

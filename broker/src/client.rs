@@ -1,0 +1,252 @@
+//! Who is known under a client id: at most one connection, and what is kept between two.
+
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytestring::ByteString;
+use godwit_core::edge::{Admitted, Code, Delivery, Downlink as _, Message, Qos, Session};
+use parking_lot::Mutex;
+
+use crate::link::{Link, Queued};
+
+/// A will, as CONNECT gave it.
+#[derive(Debug, Clone)]
+pub(crate) struct Will {
+    pub(crate) message: Message,
+    pub(crate) qos: Qos,
+    pub(crate) retain: bool,
+    /// Seconds after the end of the connection, at most the session's expiry.
+    pub(crate) delay_s: u32,
+}
+
+/// A will that waits for its delay; fired by the sweeper or by the end of the session.
+pub(crate) struct DueWill {
+    pub(crate) will: Will,
+    pub(crate) admitted: Arc<Admitted>,
+    pub(crate) session: Option<Arc<dyn Session>>,
+    /// [`crate::clock::now_s`] seconds.
+    pub(crate) due_s: u32,
+}
+
+/// What a kept session holds of plain topics while its client is away.
+#[derive(Debug, Default)]
+pub(crate) struct Offline {
+    pub(crate) queue: VecDeque<Queued>,
+    /// Sent but not acknowledged, with their packet ids.
+    pub(crate) inflight: Vec<(u16, Delivery)>,
+    /// [`crate::clock::now_s`] seconds at which the session is over.
+    pub(crate) until_s: u32,
+}
+
+#[derive(Default)]
+struct State {
+    link: Option<Arc<Link>>,
+    offline: Option<Box<Offline>>,
+    will: Option<Box<DueWill>>,
+    /// Plain filters in the router.
+    filters: Vec<Box<str>>,
+    /// The session is over and the client is out of the registry.
+    gone: bool,
+}
+
+/// One client id.
+pub(crate) struct Client {
+    pub(crate) id: ByteString,
+    /// Held by the connection that has the session, from the claim to the very end.
+    turn: Arc<tokio::sync::Mutex<()>>,
+    /// Counts claims: only the newest waits for its turn.
+    claims: AtomicU64,
+    state: Mutex<State>,
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Client({})", self.id)
+    }
+}
+
+/// The right to be a client's one connection.
+pub(crate) type Turn = tokio::sync::OwnedMutexGuard<()>;
+
+impl Client {
+    fn new(id: ByteString) -> Self {
+        Self { id, turn: Arc::default(), claims: AtomicU64::new(0), state: Mutex::default() }
+    }
+
+    /// Ends the earlier connection, if any, and waits until it is gone. `None`: a still newer
+    /// connection has claimed meanwhile.
+    pub(crate) async fn claim(&self) -> Option<Turn> {
+        let claim = self.claims.fetch_add(1, Ordering::SeqCst) + 1;
+        if let Some(link) = &self.state.lock().link {
+            link.close(Code::TAKEN_OVER);
+        }
+        let turn = Arc::clone(&self.turn).lock_owned().await;
+        (self.claims.load(Ordering::SeqCst) == claim).then_some(turn)
+    }
+
+    /// The turn, if nobody has it.
+    pub(crate) fn try_turn(&self) -> Option<Turn> {
+        Arc::clone(&self.turn).try_lock_owned().ok()
+    }
+
+    /// The kept session is over.
+    pub(crate) fn forget_kept(&self) {
+        let mut state = self.state.lock();
+        if state.link.is_none() {
+            state.offline = None;
+            state.will = None;
+        }
+    }
+
+    /// The new connection is in force; returns what was kept. `None`: the client has left the
+    /// registry and must be looked up again.
+    pub(crate) fn attach(
+        &self,
+        link: Arc<Link>,
+    ) -> Option<(Option<Box<Offline>>, Option<Box<DueWill>>)> {
+        let mut state = self.state.lock();
+        if state.gone {
+            return None;
+        }
+        state.link = Some(link);
+        Some((state.offline.take(), state.will.take()))
+    }
+
+    /// The connection has ended. `kept`: the session goes on without it.
+    pub(crate) fn detach(&self, kept: Option<Box<Offline>>, will: Option<Box<DueWill>>) {
+        let mut state = self.state.lock();
+        state.link = None;
+        state.offline = kept;
+        state.will = will;
+    }
+
+    /// Gives a plain message to the client, or keeps it while it is away. `false`: it went nowhere.
+    pub(crate) fn offer(&self, delivery: Delivery, offline_max: usize) -> bool {
+        let mut state = self.state.lock();
+        if let Some(link) = state.link.clone() {
+            drop(state);
+            return link.push(Queued::new(delivery, true)).is_ok();
+        }
+        let Some(offline) = &mut state.offline else { return false };
+        if delivery.qos == Qos::AtMostOnce || offline_max == 0 {
+            return false;
+        }
+        if offline.queue.len() >= offline_max {
+            offline.queue.pop_front();
+        }
+        offline.queue.push_back(Queued::new(delivery, true));
+        true
+    }
+
+    pub(crate) fn link(&self) -> Option<Arc<Link>> {
+        self.state.lock().link.clone()
+    }
+
+    /// Whether anything is left to be kept once the connection is gone.
+    pub(crate) fn has_filters(&self) -> bool {
+        !self.state.lock().filters.is_empty()
+    }
+
+    /// Notes a plain filter. `Err`: too many; `Ok(false)`: it stood already.
+    pub(crate) fn add_filter(&self, filter: &str, max: usize) -> Result<bool, ()> {
+        let mut state = self.state.lock();
+        if state.filters.iter().any(|f| **f == *filter) {
+            return Ok(false);
+        }
+        if state.filters.len() >= max {
+            return Err(());
+        }
+        state.filters.push(filter.into());
+        Ok(true)
+    }
+
+    /// Forgets a plain filter; `false`: there was none.
+    pub(crate) fn remove_filter(&self, filter: &str) -> bool {
+        let mut state = self.state.lock();
+        let before = state.filters.len();
+        state.filters.retain(|f| **f != *filter);
+        state.filters.len() != before
+    }
+
+    /// Forgets all plain filters and returns them.
+    pub(crate) fn take_filters(&self) -> Vec<Box<str>> {
+        std::mem::take(&mut self.state.lock().filters)
+    }
+
+    /// What is due at `now_s` for an absent client: its will, and whether its session is over.
+    pub(crate) fn due(&self, now_s: u32) -> (Option<Box<DueWill>>, bool) {
+        let mut state = self.state.lock();
+        if state.link.is_some() {
+            return (None, false);
+        }
+        let over = state.offline.as_ref().is_some_and(|o| o.until_s <= now_s);
+        let will = match &state.will {
+            Some(will) if over || will.due_s <= now_s => state.will.take(),
+            _ => None,
+        };
+        (will, over || (state.offline.is_none() && state.will.is_none()))
+    }
+}
+
+/// All clients that are connected or kept.
+pub(crate) struct Registry {
+    shards: Vec<Mutex<HashMap<ByteString, Arc<Client>>>>,
+}
+
+/// Independent locks, so that a storm of connects does not queue at one.
+const SHARDS: usize = 16;
+
+impl Registry {
+    pub(crate) fn new() -> Self {
+        Self { shards: (0..SHARDS).map(|_| Mutex::default()).collect() }
+    }
+
+    fn shard(&self, id: &str) -> &Mutex<HashMap<ByteString, Arc<Client>>> {
+        // FNV-1a: the ids are short and come from authenticated clients.
+        let hash = id.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |h, b| {
+            (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3)
+        });
+        &self.shards[(hash >> 32) as usize % SHARDS]
+    }
+
+    /// The client of this id, made when it is new.
+    pub(crate) fn client(&self, id: &ByteString) -> Arc<Client> {
+        let mut shard = self.shard(id).lock();
+        if let Some(client) = shard.get(id) {
+            return Arc::clone(client);
+        }
+        let client = Arc::new(Client::new(id.clone()));
+        shard.insert(id.clone(), Arc::clone(&client));
+        client
+    }
+
+    /// Forgets a client that has neither connection nor anything kept. A connection that found it
+    /// meanwhile will see that it is gone and look again.
+    pub(crate) fn forget(&self, client: &Arc<Client>) -> bool {
+        let mut shard = self.shard(&client.id).lock();
+        let mut state = client.state.lock();
+        if state.link.is_some() || state.offline.is_some() || state.will.is_some() {
+            return false;
+        }
+        state.gone = true;
+        if shard.get(&client.id).is_some_and(|c| Arc::ptr_eq(c, client)) {
+            shard.remove(&client.id);
+        }
+        true
+    }
+
+    /// Calls `each` for every client, one shard at a time, outside of the shard's lock.
+    pub(crate) fn each(&self, mut each: impl FnMut(&Arc<Client>)) {
+        for shard in &self.shards {
+            let clients: Vec<_> = shard.lock().values().cloned().collect();
+            clients.iter().for_each(&mut each);
+        }
+    }
+
+    /// Clients connected or kept.
+    pub(crate) fn len(&self) -> usize {
+        self.shards.iter().map(|s| s.lock().len()).sum()
+    }
+}

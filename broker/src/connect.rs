@@ -1,0 +1,405 @@
+//! A connection's life: CONNECT, the steady state, the end.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use godwit_core::edge::{
+    Action, Admitted, Begin, Begun, Code, Credentials, Outcome, SubscribeRequest, Version,
+};
+use godwit_core::ids::{DeviceId, Identity, UserId};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+use crate::broker::{Shared, due_will};
+use crate::client::{Client, Offline, Turn};
+use crate::clock::{now_s, unix_ms};
+use crate::codec::Codec;
+use crate::connection::{Connection, End, Parts, Run};
+use crate::limits::{FAREWELL_MAX, LINGER_BYTES_MAX};
+use crate::link::Link;
+use crate::listen::Socket;
+use crate::metrics;
+use crate::packet::{Hello, Inbound};
+use crate::reply::{self, Welcome};
+
+/// Runs an accepted connection to its end.
+pub(crate) async fn run(shared: Arc<Shared>, socket: Socket, peer: SocketAddr) {
+    // Boxed, so that the steady state does not carry the size of the handshake.
+    let Some((mut connection, turn)) = Box::pin(shake_hands(shared, socket, peer)).await else {
+        return;
+    };
+    let end = Run(&mut connection).await;
+    Box::pin(finish(connection, turn, end)).await;
+}
+
+async fn shake_hands(
+    shared: Arc<Shared>,
+    mut socket: Socket,
+    peer: SocketAddr,
+) -> Option<(Box<Connection>, Turn)> {
+    let mut codec = Codec::new(shared.options.packet_bytes_max);
+    let mut input = BytesMut::new();
+    let read = read_hello(&mut socket, &mut codec, &mut input);
+    let Ok(hello) = tokio::time::timeout(shared.options.connect_timeout, read).await else {
+        tracing::debug!(stage = "session", "no CONNECT in time");
+        return None;
+    };
+    let hello = match hello {
+        Ok(hello) => hello?,
+        Err((version, outcome)) => {
+            turn_away(&mut socket, &codec, version, &outcome).await;
+            return None;
+        }
+    };
+    let version = hello.version;
+    match Box::pin(admit(&shared, *hello, peer)).await {
+        Ok(Entered { parts, turn, welcome, kept }) => {
+            let EnteredParts { client, link, session, admitted, window, alias_max, will, expiry_s } =
+                parts;
+            let mut connection = Box::new(Connection::new(Parts {
+                shared,
+                client,
+                link,
+                session,
+                admitted,
+                version,
+                socket,
+                codec,
+                window,
+                alias_max,
+                will,
+                expiry_s,
+                input,
+            }));
+            reply::welcome(&connection.codec, version, welcome, &mut connection.output);
+            if let Some(kept) = kept {
+                connection.resend(kept.inflight);
+                for queued in kept.queue {
+                    // What does not fit the new connection's queue is beyond its bound.
+                    let _ = connection.link.push(queued);
+                }
+            }
+            Some((connection, turn))
+        }
+        Err(outcome) => {
+            turn_away(&mut socket, &codec, version, &outcome).await;
+            None
+        }
+    }
+}
+
+/// Reads until there is a whole CONNECT. `Ok(None)`: the peer went away, or spoke no MQTT.
+async fn read_hello(
+    socket: &mut Socket,
+    codec: &mut Codec,
+    input: &mut BytesMut,
+) -> Result<Option<Box<Hello>>, (Version, Outcome)> {
+    loop {
+        match codec.decode(input) {
+            Ok(Some(packet)) => match Inbound::from(packet) {
+                Inbound::Connect(hello) => return Ok(Some(hello)),
+                _ => return Ok(None),
+            },
+            Ok(None) => {}
+            Err(error) => {
+                tracing::debug!(stage = "session", %error, "a CONNECT that is none");
+                return match error.answer {
+                    Some(version) => Err((version, Outcome::refused(error.code, error.what))),
+                    None => Ok(None),
+                };
+            }
+        }
+        // Small: most CONNECTs fit, and little is held for those who send none.
+        input.reserve(1024);
+        match socket.read_buf(input).await {
+            Ok(0) | Err(_) => return Ok(None),
+            Ok(_) => {}
+        }
+    }
+}
+
+async fn turn_away(socket: &mut Socket, codec: &Codec, version: Version, outcome: &Outcome) {
+    metrics::turned_away(outcome.code);
+    tracing::debug!(stage = "session", code = %outcome.code, "turned away");
+    let mut out = BytesMut::new();
+    reply::turn_away(codec, version, outcome, &mut out);
+    say_goodbye(socket, &out).await;
+}
+
+/// What a successful CONNECT brings.
+struct Entered {
+    parts: EnteredParts,
+    turn: Turn,
+    welcome: Welcome,
+    kept: Option<Box<Offline>>,
+}
+
+struct EnteredParts {
+    client: Arc<Client>,
+    link: Arc<Link>,
+    session: Option<Arc<dyn godwit_core::edge::Session>>,
+    admitted: Arc<Admitted>,
+    window: u16,
+    alias_max: u16,
+    will: Option<Box<crate::client::Will>>,
+    expiry_s: u32,
+}
+
+async fn admit(shared: &Arc<Shared>, hello: Hello, peer: SocketAddr) -> Result<Entered, Outcome> {
+    if shared.stopping.load(Ordering::SeqCst) {
+        return Err(Outcome::refused(Code::SERVER_SHUTTING_DOWN, "shutting down"));
+    }
+    if hello.auth_method {
+        let reason = "no authentication method is spoken here; send the token as password";
+        return Err(Outcome::refused(Code::BAD_AUTH_METHOD, reason));
+    }
+    if hello.will_qos_2 {
+        return Err(Outcome::refused(Code::QOS_NOT_SUPPORTED, "a will with QoS 2"));
+    }
+    let credentials = Credentials {
+        client_id: hello.client_id.clone(),
+        user_name: hello.user_name.clone(),
+        password: hello.password.clone(),
+        version: hello.version,
+        loopback: peer.ip().is_loopback(),
+    };
+    let admitted = Arc::new(shared.gate.authenticate(credentials).await?);
+    check_will(shared, &hello, &admitted)?;
+    let expiry_s = session_expiry(shared, &hello);
+    let (client, turn, link, kept, was_due) = claim(shared, &hello, &admitted).await?;
+    let begin = Begin { clean: hello.clean, expiry_s };
+    let begun = match begin_session(shared, &link, &admitted, begin).await {
+        Ok(begun) => begun,
+        Err(outcome) => {
+            link.end();
+            client.detach(None, was_due);
+            shared.registry.forget(&client);
+            return Err(outcome);
+        }
+    };
+    if let (Some(will), true) = (was_due, hello.clean) {
+        // The session that it belonged to is over now.
+        shared.fire(*will);
+    }
+    let kept = settle_kept(shared, &client, &admitted, hello.clean, kept, begun.as_ref());
+    let session_present =
+        !hello.clean && (kept.is_some() || begun.as_ref().is_some_and(|b| b.present));
+    let welcome = welcome_of(shared, &hello, &admitted, &link, session_present, expiry_s);
+    let window = match (hello.receive_maximum, hello.version) {
+        (Some(asked), _) => asked.get(),
+        // [MQTT-3.1.2.11.3]: without the property there is no bound but the broker's own.
+        (None, Version::V5) => u16::MAX,
+        (None, Version::V3) => shared.options.inflight_default,
+    };
+    let will = hello.will.map(|mut will| {
+        will.delay_s = will.delay_s.min(expiry_s);
+        Box::new(will)
+    });
+    let parts = EnteredParts {
+        client,
+        link,
+        session: begun.map(|b| b.session),
+        admitted,
+        window: window.min(shared.options.inflight_max),
+        alias_max: hello.topic_alias_max.min(shared.options.topic_alias_max),
+        will,
+        expiry_s,
+    };
+    Ok(Entered { parts, turn, welcome, kept })
+}
+
+fn check_will(shared: &Shared, hello: &Hello, admitted: &Admitted) -> Result<(), Outcome> {
+    let Some(will) = &hello.will else { return Ok(()) };
+    let grant = shared.gate.authorize(admitted, Action::Publish(&will.message.topic));
+    if grant.is_denied() {
+        let reason = "not allowed to publish to the topic of the will";
+        return Err(Outcome::refused(Code::NOT_AUTHORIZED, reason));
+    }
+    Ok(())
+}
+
+/// Seconds that the session is kept: 3.1.1 without clean session as long as possible.
+fn session_expiry(shared: &Shared, hello: &Hello) -> u32 {
+    let max = u32::try_from(shared.options.session_expiry_max.as_secs()).unwrap_or(u32::MAX);
+    match (hello.expiry_s, hello.clean) {
+        (Some(expiry_s), _) => expiry_s.min(max),
+        (None, true) => 0,
+        (None, false) => max,
+    }
+}
+
+type Claimed =
+    (Arc<Client>, Turn, Arc<Link>, Option<Box<Offline>>, Option<Box<crate::client::DueWill>>);
+
+/// Becomes the one connection of the client id.
+async fn claim(shared: &Shared, hello: &Hello, admitted: &Admitted) -> Result<Claimed, Outcome> {
+    /// Longer than a graceful end of the earlier connection takes.
+    const CLAIM_MAX: Duration = Duration::from_secs(10);
+    let busy = || Outcome::throttled(Duration::from_secs(1));
+    let identity = admitted.identity.clone().or_else(anonymous).ok_or_else(busy)?;
+    let options = &shared.options;
+    let link = Arc::new(Link::new(
+        identity,
+        hello.version,
+        options.queue_deliveries_max,
+        options.queue_bytes_max,
+    ));
+    loop {
+        let client = shared.registry.client(&admitted.client_id);
+        let turn = tokio::time::timeout(CLAIM_MAX, client.claim()).await.map_err(|_| busy())?;
+        let turn = turn.ok_or(Outcome::refused(Code::TAKEN_OVER, "a newer connection came"))?;
+        if let Some((kept, will)) = client.attach(Arc::clone(&link)) {
+            return Ok((client, turn, link, kept, will));
+        }
+    }
+}
+
+/// Clients without identity have no mounted topics; their links still need a name.
+fn anonymous() -> Option<Identity> {
+    Some(Identity { user: UserId::new("anonymous").ok()?, device: DeviceId::new("-").ok()? })
+}
+
+async fn begin_session(
+    shared: &Shared,
+    link: &Arc<Link>,
+    admitted: &Admitted,
+    begin: Begin,
+) -> Result<Option<Begun>, Outcome> {
+    match (&shared.upstream, &admitted.identity) {
+        (Some(upstream), Some(_)) => {
+            let link = Arc::clone(link) as Arc<dyn godwit_core::edge::Downlink>;
+            upstream.open(link, begin).await.map(Some)
+        }
+        _ => Ok(None),
+    }
+}
+
+/// What was kept of plain topics: gone with a clean start, else in force again.
+fn settle_kept(
+    shared: &Shared,
+    client: &Arc<Client>,
+    admitted: &Admitted,
+    clean: bool,
+    kept: Option<Box<Offline>>,
+    begun: Option<&Begun>,
+) -> Option<Box<Offline>> {
+    if clean {
+        for filter in client.take_filters() {
+            shared.router.unsubscribe(&filter, client);
+        }
+        return None;
+    }
+    for subscription in begun.map(|b| b.subscriptions.as_slice()).unwrap_or_default() {
+        let action = Action::Subscribe(&subscription.filter);
+        let grant = shared.gate.authorize(admitted, action);
+        let request =
+            SubscribeRequest { subscription: subscription.clone(), mounted: grant.mounted };
+        for filter in &grant.plain {
+            // Beyond the bound they were never granted.
+            let _ = shared.subscribe_plain(client, filter, &request);
+        }
+    }
+    kept
+}
+
+fn welcome_of(
+    shared: &Shared,
+    hello: &Hello,
+    admitted: &Admitted,
+    link: &Link,
+    session_present: bool,
+    expiry_s: u32,
+) -> Welcome {
+    let options = &shared.options;
+    let max_s = u16::try_from(options.keep_alive_max.as_secs()).unwrap_or(u16::MAX);
+    let asked_s = hello.keep_alive_s;
+    let imposed = hello.version == Version::V5 && max_s > 0 && (asked_s == 0 || asked_s > max_s);
+    let keep_alive_s = if imposed { max_s } else { asked_s };
+    let silence_s = u32::from(keep_alive_s) * 3 / 2;
+    link.silence_s.store(silence_s, Ordering::Relaxed);
+    if let Some(expires_ms) = admitted.expires_ms {
+        let left_s = expires_ms.saturating_sub(unix_ms()).div_ceil(1000);
+        let at_s = now_s().saturating_add(u32::try_from(left_s).unwrap_or(u32::MAX));
+        link.expires_s.store(at_s, Ordering::Relaxed);
+    }
+    let assigned = hello.client_id.is_empty().then(|| admitted.client_id.clone());
+    Welcome {
+        session_present,
+        expiry_s: hello.expiry_s.filter(|asked| *asked != expiry_s).map(|_| expiry_s),
+        receive_maximum: options.receive_maximum,
+        packet_bytes_max: options.packet_bytes_max,
+        assigned_client_id: assigned,
+        topic_alias_max: options.topic_alias_max,
+        keep_alive_s: imposed.then_some(max_s),
+    }
+}
+
+/// The end: the client is told, the session is kept or over, the will is sent or waits.
+async fn finish(mut connection: Box<Connection>, turn: Turn, end: End) {
+    tracing::debug!(stage = "session", why = end.why, code = ?end.code, "connection ended");
+    metrics::ended(end.code);
+    if let Some(code) = end.code {
+        let (codec, version) = (&connection.codec, connection.version);
+        reply::farewell(codec, version, code, Some(end.why), &mut connection.output);
+    }
+    let unsent = connection.link.end();
+    let Connection {
+        shared,
+        client,
+        session,
+        admitted,
+        will,
+        expiry_s,
+        inflight,
+        mut socket,
+        output,
+        ..
+    } = *connection;
+    if let Some(session) = &session {
+        session.closed(expiry_s).await;
+    }
+    let will = will.filter(|_| !end.goodbye);
+    let waits = will.as_ref().is_some_and(|will| will.delay_s > 0);
+    let due = will.map(|will| due_will(*will, admitted, session));
+    let (now, later) = if waits { (None, due) } else { (due, None) };
+    let is_kept = expiry_s > 0 && client.has_filters();
+    let offline = is_kept.then(|| {
+        let inflight = inflight.into_plain();
+        let until_s = now_s().saturating_add(expiry_s);
+        Box::new(Offline { queue: unsent, inflight, until_s })
+    });
+    client.detach(offline, later.map(Box::new));
+    if !is_kept {
+        shared.end_session(&client);
+    }
+    if let Some(will) = now {
+        shared.fire(will);
+    }
+    drop(turn);
+    if end.code.is_some() {
+        say_goodbye(&mut socket, &output).await;
+    }
+}
+
+/// Writes the last bytes, and reads on for a moment: a socket closed with unread bytes resets the
+/// connection, and the client would never see why.
+async fn say_goodbye(socket: &mut Socket, last: &[u8]) {
+    let goodbye = async {
+        socket.write_all(last).await?;
+        socket.flush().await?;
+        socket.shutdown().await?;
+        let mut left = LINGER_BYTES_MAX;
+        let mut scrap = [0; 2048];
+        while left > 0 {
+            match socket.read(&mut scrap).await? {
+                0 => break,
+                count => left = left.saturating_sub(count),
+            }
+        }
+        std::io::Result::Ok(())
+    };
+    // The peer may be gone or stuck: that is its own loss.
+    let _ = tokio::time::timeout(FAREWELL_MAX, goodbye).await;
+}

@@ -1,0 +1,377 @@
+//! One connection's steady state: a hand-written future that keeps nothing for what is not
+//! happening.
+//!
+//! Reading and writing go through buffers that all connections of a thread share; a connection
+//! owns bytes only while a packet is incomplete or a write is stuck. Each turn: outcomes and
+//! requests from the mailbox, PUBACKs in order, deliveries as the window allows, one write, then
+//! what the client has sent. Reading pauses while a write is stuck, a subscription is being
+//! stored, the quota is used up, or (3.1.1) too many publishes wait.
+
+use std::cell::RefCell;
+use std::future::Future as _;
+use std::num::NonZeroU16;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::BytesMut;
+use godwit_core::edge::{Admitted, Code, Session, SubscribeRequest, Task, Version};
+use tokio::io::AsyncWrite as _;
+use tokio::time::Sleep;
+
+use crate::acks::Acks;
+use crate::alias;
+use crate::broker::Shared;
+use crate::client::{Client, Will};
+use crate::clock::now_s;
+use crate::codec::Codec;
+use crate::inflight::Inflight;
+use crate::limits::{OUTPUT_BYTES_HIGH, READ_BYTES, TURNS_MAX};
+use crate::link::Link;
+use crate::listen::Socket;
+use crate::quota::Quota;
+use crate::reply;
+
+thread_local! {
+    static INPUT: RefCell<BytesMut> = RefCell::default();
+    static OUTPUT: RefCell<BytesMut> = RefCell::default();
+}
+
+/// Why a connection ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct End {
+    /// What the client is told (MQTT 5); `None`: nothing, it has gone by itself.
+    pub(crate) code: Option<Code>,
+    /// For the log and MQTT 5's reason string.
+    pub(crate) why: &'static str,
+    /// The client said goodbye: no will.
+    pub(crate) goodbye: bool,
+}
+
+impl End {
+    pub(crate) const fn cut(code: Code, why: &'static str) -> Self {
+        Self { code: Some(code), why, goodbye: false }
+    }
+
+    pub(crate) const fn lost(why: &'static str) -> Self {
+        Self { code: None, why, goodbye: false }
+    }
+}
+
+/// A SUBSCRIBE or UNSUBSCRIBE that the session above is storing.
+pub(crate) struct Busy {
+    pub(crate) packet_id: NonZeroU16,
+    pub(crate) kind: BusyKind,
+    /// Answers a code for each filter that was given to it.
+    pub(crate) task: Task<'static, Vec<Code>>,
+}
+
+pub(crate) enum BusyKind {
+    /// For each filter: refused with a code, or given to the session with these plain filters.
+    Subscribe(Vec<(SubscribeRequest, Result<Vec<String>, Code>)>),
+    /// For each filter: whether it was a plain one.
+    Unsubscribe(Vec<bool>),
+}
+
+/// The connection ends once what is committed was told, or at the deadline.
+struct Draining {
+    end: End,
+    deadline: Pin<Box<Sleep>>,
+}
+
+/// How long a draining connection waits for outcomes.
+const DRAIN_MAX: Duration = Duration::from_secs(3);
+
+pub(crate) struct Connection {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) client: Arc<Client>,
+    pub(crate) link: Arc<Link>,
+    pub(crate) session: Option<Arc<dyn Session>>,
+    pub(crate) admitted: Arc<Admitted>,
+    pub(crate) version: Version,
+    pub(crate) socket: Socket,
+    pub(crate) codec: Codec,
+    pub(crate) acks: Acks,
+    pub(crate) inflight: Inflight,
+    pub(crate) inward: Option<Box<alias::Inward>>,
+    pub(crate) outward: Option<Box<alias::Outward>>,
+    pub(crate) alias_max: u16,
+    pub(crate) quota: Option<Box<Quota>>,
+    pub(crate) busy: Option<Box<Busy>>,
+    /// Reading pauses until then: 3.1.1's only way to be told of a quota.
+    pub(crate) pause: Option<Pin<Box<Sleep>>>,
+    pub(crate) will: Option<Box<Will>>,
+    pub(crate) expiry_s: u32,
+    draining: Option<Box<Draining>>,
+    input: BytesMut,
+    pub(crate) output: BytesMut,
+}
+
+/// What the handshake has settled.
+pub(crate) struct Parts {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) client: Arc<Client>,
+    pub(crate) link: Arc<Link>,
+    pub(crate) session: Option<Arc<dyn Session>>,
+    pub(crate) admitted: Arc<Admitted>,
+    pub(crate) version: Version,
+    pub(crate) socket: Socket,
+    pub(crate) codec: Codec,
+    pub(crate) window: u16,
+    pub(crate) alias_max: u16,
+    pub(crate) will: Option<Box<Will>>,
+    pub(crate) expiry_s: u32,
+    /// Read after the CONNECT already.
+    pub(crate) input: BytesMut,
+}
+
+impl Connection {
+    pub(crate) fn new(parts: Parts) -> Self {
+        Self {
+            shared: parts.shared,
+            client: parts.client,
+            link: parts.link,
+            session: parts.session,
+            admitted: parts.admitted,
+            version: parts.version,
+            socket: parts.socket,
+            codec: parts.codec,
+            acks: Acks::default(),
+            inflight: Inflight::new(parts.window),
+            inward: None,
+            outward: None,
+            alias_max: parts.alias_max,
+            quota: None,
+            busy: None,
+            pause: None,
+            will: parts.will,
+            expiry_s: parts.expiry_s,
+            draining: None,
+            input: parts.input,
+            output: BytesMut::new(),
+        }
+    }
+
+    /// Runs until the connection ends.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        let taken = self.link.watch(cx.waker());
+        for (ticket, outcome) in taken.settled {
+            self.acks.settle(ticket, outcome);
+        }
+        if let Some(code) = taken.close
+            && let Some(end) = self.asked_to_close(code)
+        {
+            return Poll::Ready(end);
+        }
+        if self.output.is_empty() {
+            self.output = OUTPUT.take();
+        }
+        let polled = self.poll_turns(cx);
+        if polled.is_ready() {
+            // What is left is written by the farewell.
+            return polled;
+        }
+        let shared = std::mem::take(&mut self.output);
+        if !shared.is_empty() {
+            self.output = BytesMut::from(&shared[..]);
+        }
+        let mut shared = shared;
+        shared.clear();
+        OUTPUT.set(shared);
+        polled
+    }
+
+    /// Someone wants the connection to end: at once, or (shutdown) after what waits.
+    fn asked_to_close(&mut self, code: Code) -> Option<End> {
+        let end = End::cut(code, "closed by the server");
+        let graceful = matches!(code, Code::SERVER_SHUTTING_DOWN | Code::USE_ANOTHER_SERVER);
+        if !graceful || self.acks.is_empty() {
+            return Some(end);
+        }
+        if self.draining.is_none() {
+            let deadline = Box::pin(tokio::time::sleep(DRAIN_MAX));
+            self.draining = Some(Box::new(Draining { end, deadline }));
+        }
+        None
+    }
+
+    fn poll_turns(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        for _ in 0..TURNS_MAX {
+            match self.turn(cx) {
+                Ok(true) => {}
+                Ok(false) => return Poll::Pending,
+                Err(end) => return Poll::Ready(end),
+            }
+        }
+        // Others first; this one goes on in the next round.
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// One turn; `false`: nothing more to do until woken.
+    fn turn(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
+        self.poll_busy(cx);
+        self.release_acks()?;
+        self.fill();
+        if self.poll_flush(cx)?.is_pending() {
+            return Ok(false);
+        }
+        if let Some(draining) = &mut self.draining {
+            let over = draining.deadline.as_mut().poll(cx).is_ready();
+            return if over || self.acks.is_empty() { Err(draining.end) } else { Ok(false) };
+        }
+        self.poll_input(cx)
+    }
+
+    /// Stage 5.
+    fn release_acks(&mut self) -> Result<(), End> {
+        while let Some((packet_id, outcome)) = self.acks.pop_ready() {
+            if outcome.detail == godwit_core::edge::Detail::Withheld {
+                return Err(End::cut(Code::SERVER_BUSY, "a publish could not be committed"));
+            }
+            let throttled = outcome.code == Code::QUOTA_EXCEEDED;
+            if throttled && self.version == Version::V3 {
+                // 3.1.1 cannot be told to wait, and an acknowledgement would mean "done".
+                return Err(End::cut(Code::QUOTA_EXCEEDED, "too many publishes wait"));
+            }
+            if let Some(packet_id) = NonZeroU16::new(packet_id) {
+                reply::puback(&self.codec, packet_id, &outcome, &mut self.output);
+            }
+        }
+        Ok(())
+    }
+
+    fn poll_busy(&mut self, cx: &mut Context<'_>) {
+        let Some(busy) = &mut self.busy else { return };
+        if let Poll::Ready(codes) = busy.task.as_mut().poll(cx)
+            && let Some(busy) = self.busy.take()
+        {
+            self.finish_busy(*busy, &codes);
+        }
+    }
+
+    /// Writes all there is; `Pending`: the client takes no more for now.
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Result<Poll<()>, End> {
+        let mut written = 0;
+        let state = loop {
+            if written == self.output.len() {
+                break Pin::new(&mut self.socket).poll_flush(cx).map(|flushed| flushed.map(|()| 0));
+            }
+            match Pin::new(&mut self.socket).poll_write(cx, &self.output[written..]) {
+                Poll::Ready(Ok(0)) => break Poll::Ready(Err(std::io::ErrorKind::WriteZero.into())),
+                Poll::Ready(Ok(count)) => written += count,
+                other => break other,
+            }
+        };
+        let stuck = state.is_pending();
+        if written == self.output.len() {
+            self.output.clear();
+        } else {
+            let _ = self.output.split_to(written);
+        }
+        let since_s = if stuck { now_s() } else { 0 };
+        let stalled_s = &self.link.stalled_s;
+        if !stuck || written > 0 || stalled_s.load(Ordering::Relaxed) == 0 {
+            stalled_s.store(since_s, Ordering::Relaxed);
+        }
+        match state {
+            Poll::Ready(Ok(_)) => Ok(Poll::Ready(())),
+            Poll::Ready(Err(_)) => Err(End::lost("the client cannot be written to")),
+            Poll::Pending => Ok(Poll::Pending),
+        }
+    }
+
+    /// Whether a packet may be handled now.
+    fn may_read(&mut self, cx: &mut Context<'_>) -> bool {
+        if let Some(pause) = &mut self.pause {
+            if pause.as_mut().poll(cx).is_pending() {
+                return false;
+            }
+            self.pause = None;
+        }
+        let full = self.version == Version::V3
+            && self.acks.len() >= usize::from(self.shared.options.receive_maximum);
+        self.busy.is_none() && !full && self.output.len() < OUTPUT_BYTES_HIGH
+    }
+
+    /// Reads and handles; `true`: something was done.
+    fn poll_input(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
+        if !self.may_read(cx) {
+            return Ok(!self.output.is_empty());
+        }
+        let mut buffer = std::mem::take(&mut self.input);
+        let shared = buffer.is_empty();
+        if shared {
+            buffer = INPUT.take();
+        }
+        let result = self.read_into(cx, &mut buffer);
+        if shared {
+            if !buffer.is_empty() {
+                self.input = BytesMut::from(&buffer[..]);
+            }
+            buffer.clear();
+            INPUT.set(buffer);
+        } else if !buffer.is_empty() {
+            self.input = buffer;
+        }
+        result
+    }
+
+    fn read_into(&mut self, cx: &mut Context<'_>, buffer: &mut BytesMut) -> Result<bool, End> {
+        if self.handle_all(cx, buffer)? {
+            // Its answers first.
+            return Ok(true);
+        }
+        if !self.may_read(cx) {
+            return Ok(false);
+        }
+        buffer.reserve(READ_BYTES);
+        let socket = Pin::new(&mut self.socket);
+        match ready_or(tokio_util::io::poll_read_buf(socket, cx, buffer)) {
+            None => Ok(false),
+            Some(Ok(0)) => Err(End::lost("the client closed the connection")),
+            Some(Ok(_)) => {
+                self.link.heard();
+                self.handle_all(cx, buffer)?;
+                Ok(true)
+            }
+            Some(Err(_)) => Err(End::lost("the connection broke")),
+        }
+    }
+
+    /// Handles whole packets for as long as it may; `true`: there was one.
+    fn handle_all(&mut self, cx: &mut Context<'_>, buffer: &mut BytesMut) -> Result<bool, End> {
+        let mut any = false;
+        while !buffer.is_empty() && self.may_read(cx) {
+            match self.codec.decode(buffer) {
+                Ok(Some(packet)) => {
+                    any = true;
+                    self.handle(packet.into())?;
+                }
+                Ok(None) => break,
+                Err(error) => return Err(End::cut(error.code, error.what)),
+            }
+        }
+        Ok(any)
+    }
+}
+
+fn ready_or<T>(poll: Poll<T>) -> Option<T> {
+    match poll {
+        Poll::Ready(value) => Some(value),
+        Poll::Pending => None,
+    }
+}
+
+/// Runs a connection to its end.
+pub(crate) struct Run<'a>(pub(crate) &'a mut Connection);
+
+impl std::future::Future for Run<'_> {
+    type Output = End;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<End> {
+        Poll::Ready(ready!(self.0.poll(cx)))
+    }
+}

@@ -1,0 +1,265 @@
+//! Stage 2 for a connected client: what each packet means.
+
+use std::num::{NonZeroU16, NonZeroU32};
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytestring::ByteString;
+use godwit_core::cursor::Subscription;
+use godwit_core::edge::{
+    Ack, Action, Code, Downlink, Message, Outcome, Publish, Qos, SubscribeRequest, Version,
+};
+
+use crate::connection::{Busy, BusyKind, Connection, End};
+use crate::packet::{Inbound, Incoming};
+use crate::quota::Quota;
+use crate::router::Wish;
+use crate::{metrics, reply};
+
+impl Connection {
+    /// Handles one packet. `Err`: the connection ends.
+    pub(crate) fn handle(&mut self, packet: Inbound) -> Result<(), End> {
+        match packet {
+            Inbound::Publish(incoming) => self.on_publish(*incoming),
+            Inbound::PubAck(packet_id) => {
+                let mut marks = Vec::new();
+                // An unknown id is ignored: it may be of a connection that was taken over.
+                self.inflight.acknowledge(packet_id.get(), &mut marks);
+                self.confirm(&marks);
+                Ok(())
+            }
+            Inbound::Subscribe { packet_id, identifier, filters } => {
+                self.on_subscribe(packet_id, identifier, filters);
+                Ok(())
+            }
+            Inbound::Unsubscribe { packet_id, filters } => {
+                self.on_unsubscribe(packet_id, &filters);
+                Ok(())
+            }
+            Inbound::Ping => {
+                reply::pong(&self.codec, self.version, &mut self.output);
+                Ok(())
+            }
+            Inbound::Disconnect { with_will, expiry_s } => self.on_disconnect(with_will, expiry_s),
+            // [MQTT-3.1.0-2]
+            Inbound::Connect(_) => Err(End::cut(Code::PROTOCOL_ERROR, "a second CONNECT")),
+            Inbound::Auth => Err(End::cut(Code::PROTOCOL_ERROR, "AUTH without a method")),
+            Inbound::Qos2 => Err(End::cut(Code::PROTOCOL_ERROR, "QoS 2 is not spoken here")),
+            Inbound::Other => Err(End::cut(Code::PROTOCOL_ERROR, "not a client's packet")),
+        }
+    }
+
+    fn on_disconnect(&mut self, with_will: bool, expiry_s: Option<u32>) -> Result<(), End> {
+        if let Some(expiry_s) = expiry_s {
+            // [MQTT-3.14.2-2]: what began without expiry cannot be kept.
+            if self.expiry_s == 0 && expiry_s > 0 {
+                return Err(End::cut(Code::PROTOCOL_ERROR, "expiry of a session that has none"));
+            }
+            let max = self.shared.options.session_expiry_max.as_secs();
+            self.expiry_s = expiry_s.min(u32::try_from(max).unwrap_or(u32::MAX));
+        }
+        Err(End { code: None, why: "the client disconnected", goodbye: !with_will })
+    }
+
+    fn on_publish(&mut self, incoming: Incoming) -> Result<(), End> {
+        metrics::received();
+        let Incoming { mut message, alias, qos, packet_id, retain, dup } = incoming;
+        let qos = qos.ok_or(End::cut(Code::QOS_NOT_SUPPORTED, "QoS 2 is not spoken here"))?;
+        if alias.is_some() || message.topic.is_empty() {
+            let names = self.inward.get_or_insert_default();
+            message.topic = names
+                .resolve(alias, message.topic, self.shared.options.topic_alias_max)
+                .map_err(|code| End::cut(code, "the topic alias names nothing"))?;
+        }
+        let ack = match packet_id {
+            Some(packet_id) if qos == Qos::AtLeastOnce => {
+                match self.expect_ack(packet_id, dup)? {
+                    Some(ack) => ack,
+                    // 3.1.1 clients may repeat within a connection; the first one is at work.
+                    None => return Ok(()),
+                }
+            }
+            _ => Ack::NONE,
+        };
+        let bytes = message.payload.len() + message.topic.len();
+        if let Err(wait) = self.take_quota(bytes) {
+            match self.version {
+                Version::V5 => {
+                    metrics::refused(Code::QUOTA_EXCEEDED);
+                    ack.settle(Outcome::throttled(wait));
+                    return Ok(());
+                }
+                // It cannot be told to wait, so it is made to: nothing is read meanwhile.
+                Version::V3 => self.pause = Some(Box::pin(tokio::time::sleep(wait))),
+            }
+        }
+        self.route(message, qos, retain, ack);
+        Ok(())
+    }
+
+    /// Takes a place among the PUBACKs. `None`: this packet id waits already.
+    fn expect_ack(&mut self, packet_id: NonZeroU16, dup: bool) -> Result<Option<Ack>, End> {
+        // [MQTT-3.3.4-7] for the client; 3.1.1 is not read from at this point.
+        if self.acks.len() >= usize::from(self.shared.options.receive_maximum) {
+            let why = "more publishes in flight than Receive Maximum";
+            return Err(End::cut(Code::RECEIVE_MAXIMUM_EXCEEDED, why));
+        }
+        if self.acks.holds(packet_id.get()) {
+            return if dup && self.version == Version::V3 {
+                Ok(None)
+            } else {
+                Err(End::cut(Code::PROTOCOL_ERROR, "the packet id is in flight"))
+            };
+        }
+        let ticket = self.acks.push(packet_id.get());
+        Ok(Some(Ack::new(Arc::clone(&self.link) as Arc<dyn Downlink>, ticket)))
+    }
+
+    fn take_quota(&mut self, bytes: usize) -> Result<(), std::time::Duration> {
+        let options = &self.shared.options;
+        let (messages, byte_rate) = (options.publishes_per_s, options.publish_bytes_per_s);
+        if messages == 0 && byte_rate == 0 {
+            return Ok(());
+        }
+        let now = Instant::now();
+        let quota =
+            self.quota.get_or_insert_with(|| Box::new(Quota::new(messages, byte_rate, now)));
+        quota.take(bytes, now)
+    }
+
+    /// To the session above, or to the plain topics.
+    fn route(&mut self, message: Message, qos: Qos, retain: bool, ack: Ack) {
+        let grant = self.shared.gate.authorize(&self.admitted, Action::Publish(&message.topic));
+        match &self.session {
+            Some(session) if grant.mounted => {
+                session.publish(Publish { message, qos, retain }, ack);
+            }
+            _ if !grant.plain.is_empty() => {
+                let message = Arc::new(message);
+                let client = Some(&self.client);
+                ack.settle(self.shared.publish_plain(&message, qos, retain, client));
+            }
+            _ => {
+                metrics::refused(Code::NOT_AUTHORIZED);
+                let reason = "not allowed to publish to this topic";
+                ack.settle(Outcome::refused(Code::NOT_AUTHORIZED, reason));
+            }
+        }
+    }
+
+    fn on_subscribe(
+        &mut self,
+        packet_id: NonZeroU16,
+        identifier: Option<NonZeroU32>,
+        filters: Vec<(ByteString, u8)>,
+    ) {
+        let mut all = Vec::with_capacity(filters.len());
+        for (filter, options) in filters {
+            let grant = self.shared.gate.authorize(&self.admitted, Action::Subscribe(&filter));
+            let request = SubscribeRequest {
+                subscription: Subscription {
+                    filter: filter.to_string(),
+                    options,
+                    identifier: identifier.map(NonZeroU32::get),
+                },
+                mounted: grant.mounted,
+            };
+            let verdict =
+                if grant.is_denied() { Err(Code::NOT_AUTHORIZED) } else { Ok(grant.plain) };
+            all.push((request, verdict));
+        }
+        let requests: Vec<_> = all
+            .iter()
+            .filter(|(_, verdict)| verdict.is_ok())
+            .map(|(request, _)| request.clone())
+            .collect();
+        let task: godwit_core::edge::Task<'static, _> = match self.session.clone() {
+            Some(session) if !requests.is_empty() => {
+                Box::pin(async move { session.subscribe(requests).await })
+            }
+            _ => Box::pin(std::future::ready(requests.iter().map(granted).collect())),
+        };
+        self.busy = Some(Box::new(Busy { packet_id, kind: BusyKind::Subscribe(all), task }));
+    }
+
+    fn on_unsubscribe(&mut self, packet_id: NonZeroU16, filters: &[ByteString]) {
+        /// UNSUBACK: no such subscription.
+        const NONE: Code = Code(0x11);
+        let filters: Vec<_> = filters.iter().map(ToString::to_string).collect();
+        let mut plain = Vec::with_capacity(filters.len());
+        for filter in &filters {
+            // `#` of a device stands for the plain filters that it was granted.
+            let grant = self.shared.gate.authorize(&self.admitted, Action::Subscribe(filter));
+            let mut any = false;
+            for filter in grant.plain.iter().chain(std::iter::once(filter)) {
+                any |= self.shared.unsubscribe_plain(&self.client, filter);
+            }
+            plain.push(any);
+        }
+        let task: godwit_core::edge::Task<'static, _> = match self.session.clone() {
+            Some(session) => Box::pin(async move { session.unsubscribe(filters).await }),
+            None => Box::pin(std::future::ready(vec![NONE; filters.len()])),
+        };
+        self.busy = Some(Box::new(Busy { packet_id, kind: BusyKind::Unsubscribe(plain), task }));
+    }
+
+    /// The session above has answered: plain filters come into force, the client is told.
+    pub(crate) fn finish_busy(&mut self, busy: Busy, codes: &[Code]) {
+        match busy.kind {
+            BusyKind::Subscribe(all) => {
+                let mut answers = codes.iter();
+                let mut told = Vec::with_capacity(all.len());
+                for (request, verdict) in &all {
+                    let code = match verdict {
+                        Err(code) => *code,
+                        Ok(plain) => {
+                            let code = answers.next().copied().unwrap_or(Code::UNSPECIFIED);
+                            self.subscribe_plain(request, plain, code)
+                        }
+                    };
+                    told.push(code);
+                }
+                let (codec, version) = (&self.codec, self.version);
+                reply::suback(codec, version, busy.packet_id, &told, &mut self.output);
+            }
+            BusyKind::Unsubscribe(plain) => {
+                let told: Vec<_> = codes
+                    .iter()
+                    .zip(plain)
+                    .map(|(code, plain)| if plain { Code::SUCCESS } else { *code })
+                    .collect();
+                let (codec, version) = (&self.codec, self.version);
+                reply::unsuback(codec, version, busy.packet_id, &told, &mut self.output);
+            }
+        }
+    }
+
+    fn subscribe_plain(&self, request: &SubscribeRequest, plain: &[String], code: Code) -> Code {
+        if code.is_error() {
+            return code;
+        }
+        for filter in plain {
+            let new = self.shared.subscribe_plain(&self.client, filter, request);
+            let Ok(new) = new else { return Code::QUOTA_EXCEEDED };
+            // MQTT 5's retain handling: 0 always, 1 when the subscription is new, 2 never.
+            let wanted = match request.subscription.options >> 4 & 0b11 {
+                0 => true,
+                1 => new,
+                _ => false,
+            };
+            if wanted {
+                let wish = Wish::of(request);
+                self.shared.router.send_retained(filter, &self.client, wish);
+            }
+        }
+        code
+    }
+}
+
+/// The code of a subscription that nobody above has to agree to.
+fn granted(request: &SubscribeRequest) -> Code {
+    match request.qos() {
+        Qos::AtMostOnce => Code(0),
+        Qos::AtLeastOnce => Code(1),
+    }
+}

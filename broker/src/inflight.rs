@@ -1,0 +1,131 @@
+//! Stages 7 and 8: the window of QoS 1 deliveries that wait for the client's PUBACK.
+
+use std::collections::VecDeque;
+
+use godwit_core::cursor::Mark;
+use godwit_core::edge::Delivery;
+
+/// One delivery in flight.
+#[derive(Debug)]
+pub(crate) struct Flight {
+    pub(crate) packet_id: u16,
+    mark: Option<Mark>,
+    /// For plain topics, whose messages stand in no log: what to send again to a kept session.
+    plain: Option<Delivery>,
+    acknowledged: bool,
+}
+
+/// The window. A flight holds its place until all before it are acknowledged, so marks come out in
+/// order, packet ids stay unique, and a client that skips one cannot make it grow.
+#[derive(Debug)]
+pub(crate) struct Inflight {
+    flights: VecDeque<Flight>,
+    last_id: u16,
+    window: u16,
+}
+
+impl Inflight {
+    pub(crate) fn new(window: u16) -> Self {
+        Self { flights: VecDeque::new(), last_id: 0, window }
+    }
+
+    /// How many more may be sent.
+    pub(crate) fn room(&self) -> usize {
+        usize::from(self.window).saturating_sub(self.flights.len())
+    }
+
+    /// Takes the next packet id; `plain` is kept for sending again.
+    pub(crate) fn push(&mut self, mark: Option<Mark>, plain: Option<Delivery>) -> u16 {
+        loop {
+            self.last_id = self.last_id.checked_add(1).unwrap_or(1);
+            // Ids of a resumed window may stand anywhere.
+            if !self.flights.iter().any(|f| f.packet_id == self.last_id) {
+                break;
+            }
+        }
+        let packet_id = self.last_id;
+        self.flights.push_back(Flight { packet_id, mark, plain, acknowledged: false });
+        packet_id
+    }
+
+    /// Puts back a flight of an earlier connection, with its own packet id.
+    pub(crate) fn resume(&mut self, packet_id: u16, plain: Delivery) {
+        self.flights.push_back(Flight {
+            packet_id,
+            mark: None,
+            plain: Some(plain),
+            acknowledged: false,
+        });
+    }
+
+    /// Notes a PUBACK; pushes the marks that have become certain. `false`: no such id in flight.
+    pub(crate) fn acknowledge(&mut self, packet_id: u16, marks: &mut Vec<Mark>) -> bool {
+        let Some(flight) = self.flights.iter_mut().find(|f| f.packet_id == packet_id) else {
+            return false;
+        };
+        let known = !std::mem::replace(&mut flight.acknowledged, true);
+        while self.flights.front().is_some_and(|f| f.acknowledged) {
+            marks.extend(self.flights.pop_front().and_then(|f| f.mark));
+        }
+        if self.flights.is_empty() {
+            self.flights = VecDeque::new();
+        }
+        known
+    }
+
+    /// The plain deliveries that were never acknowledged, for the next connection.
+    pub(crate) fn into_plain(self) -> Vec<(u16, Delivery)> {
+        self.flights
+            .into_iter()
+            .filter(|f| !f.acknowledged)
+            .filter_map(|f| f.plain.map(|d| (f.packet_id, d)))
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use godwit_core::cursor::Feed;
+    use godwit_core::ids::{ConversationId, Seq};
+
+    fn mark(seq: u64) -> Option<Mark> {
+        Some(Mark { feed: Feed::Log, conversation: ConversationId([0; 16]), seq: Seq(seq) })
+    }
+
+    #[test]
+    fn marks_come_out_in_order_and_the_window_holds() {
+        let mut inflight = Inflight::new(3);
+        let ids: Vec<_> = (1..=3).map(|seq| inflight.push(mark(seq), None)).collect();
+        assert_eq!((ids.as_slice(), inflight.room()), (&[1, 2, 3][..], 0));
+        let mut marks = Vec::new();
+        assert!(inflight.acknowledge(2, &mut marks));
+        assert!(inflight.acknowledge(3, &mut marks));
+        // Nothing is certain before the first, and the window stays shut.
+        assert_eq!((marks.len(), inflight.room()), (0, 0));
+        assert!(!inflight.acknowledge(2, &mut marks));
+        assert!(!inflight.acknowledge(9, &mut marks));
+        assert!(inflight.acknowledge(1, &mut marks));
+        assert_eq!(marks.iter().map(|m| m.seq.0).collect::<Vec<_>>(), [1, 2, 3]);
+        assert_eq!(inflight.room(), 3);
+    }
+
+    #[test]
+    fn packet_ids_wrap_past_those_in_flight() {
+        let mut inflight = Inflight::new(4);
+        inflight.last_id = u16::MAX - 1;
+        assert_eq!(inflight.push(None, None), u16::MAX);
+        inflight.resume(
+            1,
+            Delivery {
+                message: Default::default(),
+                qos: godwit_core::edge::Qos::AtLeastOnce,
+                retain: false,
+                mark: None,
+                identifier: None,
+            },
+        );
+        assert_eq!(inflight.push(None, None), 2);
+        assert_eq!(inflight.into_plain().len(), 1);
+    }
+}
