@@ -11,20 +11,20 @@
 
 /// One packet and what must become of it.
 #[derive(Debug, Clone)]
-pub struct Row {
+pub(crate) struct Row {
     /// `-`, `3` or `5`.
-    pub when: char,
+    pub(crate) when: char,
     /// What it is.
-    pub name: String,
+    pub(crate) name: String,
     /// Its bytes.
-    pub bytes: Vec<u8>,
+    pub(crate) bytes: Vec<u8>,
     /// `ok`, `more`, or the code and the form of the CONNACK.
-    pub verdict: Verdict,
+    pub(crate) verdict: Verdict,
 }
 
 /// What must become of a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
+pub(crate) enum Verdict {
     /// It is decoded.
     Ok,
     /// More bytes are awaited.
@@ -34,7 +34,7 @@ pub enum Verdict {
 }
 
 /// All rows. Error: the line that cannot be read.
-pub fn rows() -> Result<Vec<Row>, String> {
+pub(crate) fn rows() -> Result<Vec<Row>, String> {
     include_str!("packets.txt")
         .lines()
         .filter(|line| !line.trim().is_empty() && !line.starts_with("//"))
