@@ -67,6 +67,13 @@ impl fmt::Debug for Client {
     }
 }
 
+/// What a new connection finds of the one before.
+#[derive(Default)]
+pub(crate) struct Found {
+    pub(crate) offline: Option<Box<Offline>>,
+    pub(crate) will: Option<Box<DueWill>>,
+}
+
 /// The right to be a client's one connection.
 pub(crate) type Turn = tokio::sync::OwnedMutexGuard<()>;
 
@@ -102,16 +109,13 @@ impl Client {
 
     /// The new connection is in force; returns what was kept. `None`: the client has left the
     /// registry and must be looked up again.
-    pub(crate) fn attach(
-        &self,
-        link: Arc<Link>,
-    ) -> Option<(Option<Box<Offline>>, Option<Box<DueWill>>)> {
+    pub(crate) fn attach(&self, link: Arc<Link>) -> Option<Found> {
         let mut state = self.state.lock();
         if state.gone {
             return None;
         }
         state.link = Some(link);
-        Some((state.offline.take(), state.will.take()))
+        Some(Found { offline: state.offline.take(), will: state.will.take() })
     }
 
     /// The connection has ended. `kept`: the session goes on without it.

@@ -13,7 +13,7 @@ use godwit_core::ids::{DeviceId, Identity, UserId};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::broker::{Shared, due_will};
-use crate::client::{Client, Offline, Turn};
+use crate::client::{Client, Found, Offline, Turn};
 use crate::clock::{now_s, unix_ms};
 use crate::codec::Codec;
 use crate::connection::{Connection, End, Parts, Run};
@@ -168,22 +168,22 @@ async fn admit(shared: &Arc<Shared>, hello: Hello, peer: SocketAddr) -> Result<E
     let admitted = Arc::new(shared.gate.authenticate(credentials).await?);
     check_will(shared, &hello, &admitted)?;
     let expiry_s = session_expiry(shared, &hello);
-    let (client, turn, link, kept, was_due) = claim(shared, &hello, &admitted).await?;
+    let (client, turn, link, found) = claim(shared, &hello, &admitted).await?;
     let begin = Begin { clean: hello.clean, expiry_s };
     let begun = match begin_session(shared, &link, &admitted, begin).await {
         Ok(begun) => begun,
         Err(outcome) => {
             link.end();
-            client.detach(None, was_due);
+            client.detach(None, found.will);
             shared.registry.forget(&client);
             return Err(outcome);
         }
     };
-    if let (Some(will), true) = (was_due, hello.clean) {
+    if let (Some(will), true) = (found.will, hello.clean) {
         // The session that it belonged to is over now.
         shared.fire(*will);
     }
-    let kept = settle_kept(shared, &client, &admitted, hello.clean, kept, begun.as_ref());
+    let kept = settle_kept(shared, &client, &admitted, hello.clean, found.offline, begun.as_ref());
     let session_present =
         !hello.clean && (kept.is_some() || begun.as_ref().is_some_and(|b| b.present));
     let welcome = welcome_of(shared, &hello, &admitted, &link, session_present, expiry_s);
@@ -230,8 +230,7 @@ fn session_expiry(shared: &Shared, hello: &Hello) -> u32 {
     }
 }
 
-type Claimed =
-    (Arc<Client>, Turn, Arc<Link>, Option<Box<Offline>>, Option<Box<crate::client::DueWill>>);
+type Claimed = (Arc<Client>, Turn, Arc<Link>, Found);
 
 /// Becomes the one connection of the client id.
 async fn claim(shared: &Shared, hello: &Hello, admitted: &Admitted) -> Result<Claimed, Outcome> {
@@ -250,8 +249,8 @@ async fn claim(shared: &Shared, hello: &Hello, admitted: &Admitted) -> Result<Cl
         let client = shared.registry.client(&admitted.client_id);
         let turn = tokio::time::timeout(CLAIM_MAX, client.claim()).await.map_err(|_| busy())?;
         let turn = turn.ok_or(Outcome::refused(Code::TAKEN_OVER, "a newer connection came"))?;
-        if let Some((kept, will)) = client.attach(Arc::clone(&link)) {
-            return Ok((client, turn, link, kept, will));
+        if let Some(found) = client.attach(Arc::clone(&link)) {
+            return Ok((client, turn, link, found));
         }
     }
 }

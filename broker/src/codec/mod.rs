@@ -1,13 +1,15 @@
 //! Bytes to packets and back (stage 2), for both versions of MQTT on one port.
 //!
 //! The types and the bulk of the work are the library's (`rmqtt-codec`); `strict` refuses what it
-//! lets through, `fast` writes the two packets that are written most. docs/adr/0001 says why.
+//! lets through, `direct` builds and `fast` writes the few packets that most are.
+//! docs/adr/0001 says why.
 //!
 //! A decoded packet owns its bytes: its frame is copied once out of the read buffer, at its exact
 //! size, and every string and payload of the packet shares that copy. So the read buffer is never
 //! pinned and can be shared by all connections of a thread, and a payload may be kept as it is
-//! (it keeps its own packet's topic and properties alive, nothing else).
+//! (at most, it keeps its own packet's topic and properties alive).
 
+mod direct;
 mod fast;
 #[cfg(feature = "codec-table")]
 pub mod probe;
@@ -239,8 +241,11 @@ fn detect(body: &[u8], len: usize) -> Result<Option<Version>, Error> {
     }
 }
 
-/// Builds the library's types from a whole packet that [`strict::check`] has let through.
+/// Builds a packet of the library's types from a whole one that [`strict::check`] has let through.
 fn build(frame: &[u8], header: usize, version: Version, mend: &Mend) -> Result<Packet, Error> {
+    if let Some(packet) = direct::build(frame[0], &frame[header..], version) {
+        return Ok(packet);
+    }
     // Spare room for the library's `reserve` after a packet, which else allocates once more.
     let mut copy = BytesMut::with_capacity(frame.len() + 8);
     copy.extend_from_slice(frame);

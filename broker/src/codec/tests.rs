@@ -109,6 +109,36 @@ fn a_decoded_packet_does_not_pin_the_read_buffer() {
 }
 
 #[test]
+fn packets_built_directly_are_those_that_the_library_builds() {
+    for row in table::rows().unwrap() {
+        if row.verdict != Verdict::Ok || row.when == '-' {
+            continue;
+        }
+        let version = if row.when == '3' { Version::V3 } else { Version::V5 };
+        let (_, digits) = super::reader::variable(&row.bytes[1..]).unwrap().unwrap();
+        let Some(direct) = super::direct::build(row.bytes[0], &row.bytes[1 + digits..], version)
+        else {
+            continue;
+        };
+        let mut src = BytesMut::from(&row.bytes[..]);
+        let library = match version {
+            Version::V3 => Packet::V3(v3::Codec::new(0).decode(&mut src).unwrap().unwrap().0),
+            Version::V5 => Packet::V5(v5::Codec::new(0, 0).decode(&mut src).unwrap().unwrap().0),
+        };
+        assert_eq!(direct, library, "{} {}", row.when, row.name);
+    }
+    for (bytes, version) in [
+        (&b"\xc0\0"[..], Version::V5),
+        (b"\x40\x02\0\x01", Version::V3),
+        (b"\x40\x02\0\x01", Version::V5),
+        (b"\x34\x07\0\x01a\0\x01hi", Version::V3),
+        (b"\x3b\x08\0\x01a\0\x01\0hi", Version::V5),
+    ] {
+        assert!(super::direct::build(bytes[0], &bytes[2..], version).is_some(), "{bytes:02x?}");
+    }
+}
+
+#[test]
 fn bounds_count_the_whole_packet() {
     let packet = b"\x30\x0a\0\x01a1234567";
     for (max, expected) in [(12, Verdict::Ok), (11, Verdict::Refused(0x95, None))] {
