@@ -108,10 +108,7 @@ impl History {
 
 /// Waits until the outbox relay has taken everything.
 pub async fn outbox_empties(server: &Godwit) {
-    until("an empty outbox", async || {
-        (server.metric("godwit_outbox_events").await == 0.0).then_some(())
-    })
-    .await;
+    until("an empty outbox", async || (server.rows("outbox").await == 0).then_some(())).await;
 }
 
 /// The whole log of a conversation by REST, as the admin, page by page.
@@ -136,7 +133,7 @@ fn place(entry: &Value) -> Place {
     let text = |name: &str| entry[name].as_str().unwrap_or_else(|| panic!("no {name}: {entry}"));
     Place {
         seq: entry["seq"].as_u64().expect("a sequence"),
-        mid: text("message_id").to_owned(),
+        mid: text("mid").to_owned(),
         body: base64::engine::general_purpose::STANDARD.decode(text("body")).expect("base64"),
     }
 }

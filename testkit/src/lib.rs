@@ -22,7 +22,7 @@
 use std::time::Duration;
 
 pub mod history;
-//PG pub mod postgres;
+pub mod postgres;
 pub mod probe;
 pub mod rest;
 pub mod scratch;

@@ -16,8 +16,8 @@ use crate::{POLL, WAIT, within};
 pub struct Options {
     /// `dev --open`.
     pub open: bool,
-    /// On a private Postgres database instead of SQLite.
-    pub postgres: bool,
+    /// The store: this Postgres database instead of SQLite.
+    pub postgres_url: Option<String>,
     /// Further configuration, as `GODWIT__SECTION__KEY` and value.
     pub env: Vec<(String, String)>,
     /// A program and its arguments that runs the server as its child (strace).
@@ -40,7 +40,6 @@ pub struct Godwit {
     options: Options,
     child: Option<Child>,
     info: Value,
-    postgres_url: Option<String>,
 }
 
 /// The executable under test: `GODWIT_BIN`, or the one that was built beside this test.
@@ -63,13 +62,8 @@ impl Godwit {
 
     /// Starts `godwit dev` and waits until it is ready.
     pub async fn start_with(options: Options) -> Self {
-        let mut server = Self {
-            data: Scratch::new("server"),
-            options,
-            child: None,
-            info: Value::Null,
-            postgres_url: None,
-        };
+        let mut server =
+            Self { data: Scratch::new("server"), options, child: None, info: Value::Null };
         server.launch().await;
         server
     }
@@ -89,6 +83,9 @@ impl Godwit {
         }
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("GODWIT__")) {
             command.env_remove(name);
+        }
+        if let Some(url) = &self.options.postgres_url {
+            command.env("GODWIT__STORE__KIND", "postgres").env("GODWIT__STORE__POSTGRES_URL", url);
         }
         command.envs(self.options.env.iter().cloned());
         command.stdin(Stdio::null()).stdout(log.try_clone().expect("a second handle")).stderr(log);
@@ -253,34 +250,26 @@ impl Godwit {
         let reply = self.ask("POST", "/v1/conversations", self.admin(), Some(&body)).await;
         assert!(matches!(reply.status, 200 | 201), "{reply:?}");
         let found = reply.json();
-        let id = found["id"].as_str().or_else(|| found["conversation_id"].as_str());
+        let id = found["id"].as_str();
         id.unwrap_or_else(|| panic!("no id in {found}")).to_owned()
     }
 
-    /// A sample of /metrics by its name and labels as written; 0 when it is not there yet.
-    pub async fn metric(&self, name: &str) -> f64 {
-        let reply = self.ask("GET", "/metrics", "", None).await;
-        assert_eq!(reply.status, 200, "{reply:?}");
-        let mut sum = 0.0;
-        for line in reply.text.lines() {
-            let Some(rest) = line.strip_prefix(name) else { continue };
-            if rest.starts_with(' ') || rest.starts_with('{') {
-                sum += rest.rsplit(' ').next().and_then(|n| n.parse::<f64>().ok()).unwrap_or(0.0);
-            }
-        }
-        sum
-    }
-}
-
-impl Godwit {
-    /// Rows of a table in its Postgres database, counted by psql.
+    /// Rows of a table of its store, counted from outside: by psql, or by Python's sqlite3.
     pub async fn rows(&self, table: &str) -> u64 {
-        let url = self.postgres_url.as_deref().expect("a server on Postgres");
         let query = format!("select count(*) from {table}");
-        let out = Command::new("psql").args(["-qtAX", "-c", &query, url]).output().await;
-        let out = out.expect("psql");
-        let error = String::from_utf8_lossy(&out.stderr);
+        let mut command;
+        if let Some(url) = &self.options.postgres_url {
+            command = Command::new("psql");
+            command.args(["-qtAX", "-c", &query, url]);
+        } else {
+            let code = "import sqlite3, sys\n\
+                        print(sqlite3.connect(sys.argv[1], timeout=10).execute(sys.argv[2]).fetchone()[0])";
+            command = Command::new("python3");
+            command.args(["-c", code]).arg(self.data().join("godwit.db")).arg(&query);
+        }
+        let out = command.stdin(Stdio::null()).output().await.expect("a client of the store");
         let text = String::from_utf8_lossy(&out.stdout).trim().to_owned();
+        let error = String::from_utf8_lossy(&out.stderr);
         text.parse().unwrap_or_else(|_| panic!("{query}: {text} {error}"))
     }
 }

@@ -165,10 +165,8 @@ async fn nothing_acknowledged_is_lost(backend: Backend) {
     listen(&mut reader, &mut history, Some(head)).await;
     let log = history.verdict(&world.server, &world.cid).await;
     assert_eq!(log.len() as u64, head, "every send was resent, so the log is what is acknowledged");
-    if backend == Backend::Postgres {
-        let rows = world.server.rows("messages").await;
-        assert_eq!(rows, head, "rows of the table against acknowledgements");
-    }
+    let rows = world.server.rows("messages").await;
+    assert_eq!(rows, head, "rows of the table against acknowledgements");
 }
 
 mod kill_9_ten_times_under_load {

@@ -14,14 +14,14 @@ on_both_stores!(a_removed_member_is_cut_at_once, a_new_member_sees_what_comes_fr
 async fn remove(world: &World, cid: &str, user: &str) {
     let path = format!("/v1/conversations/{cid}/members/{user}");
     let reply = world.server.ask("DELETE", &path, world.server.admin(), None).await;
-    assert!(matches!(reply.status, 200 | 204), "{reply:?}");
+    assert_eq!(reply.status, 200, "{reply:?}");
 }
 
 async fn add(world: &World, cid: &str, user: &str) {
     let path = format!("/v1/conversations/{cid}/members");
-    let body = json!({ "members": [user] });
+    let body = json!({ "users": [user] });
     let reply = world.server.ask("POST", &path, world.server.admin(), Some(&body)).await;
-    assert!(matches!(reply.status, 200 | 201), "{reply:?}");
+    assert_eq!(reply.status, 200, "{reply:?}");
 }
 
 async fn a_removed_member_is_cut_at_once(world: World) {
@@ -69,7 +69,7 @@ async fn a_removed_member_is_cut_at_once(world: World) {
     assert_eq!(away.recv().await.topic, "u/carol/marker");
     let path = format!("/v1/conversations/{cid}/messages");
     let token = world.token("carol", "phone").await;
-    assert!(matches!(world.server.ask("GET", &path, &token, None).await.status, 403 | 404));
+    assert_eq!(world.server.ask("GET", &path, &token, None).await.status, 404);
 }
 
 async fn a_new_member_sees_what_comes_from_then_on(world: World) {

@@ -1,5 +1,6 @@
 //! One server with its people, for one test.
 
+use godwit_testkit::postgres::{self, Database};
 use godwit_testkit::probe::{self, Probe};
 use godwit_testkit::server::{Godwit, Options};
 use godwit_testkit::stock::Stock;
@@ -17,7 +18,10 @@ pub(crate) const BOTH: [Version; 2] = [Version::V3, Version::V5];
 
 /// A server with the users alice (phone, laptop) and bob (phone) and their conversation.
 pub(crate) struct World {
+    // Dropped first: its database is removed after it.
     pub(crate) server: Godwit,
+    /// Where it stores, if that is Postgres.
+    _database: Option<Database>,
     /// alice's and bob's conversation.
     pub(crate) cid: String,
 }
@@ -40,10 +44,11 @@ impl World {
 
     /// On this store, with options.
     pub(crate) async fn on_with(backend: Backend, mut options: Options) -> Self {
-        options.postgres = backend == Backend::Postgres;
+        let database = (backend == Backend::Postgres).then(postgres::empty);
+        options.postgres_url = database.as_ref().map(|d| d.url().to_owned());
         let server = Godwit::start_with(options).await;
         let cid = server.conversation().to_owned();
-        Self { server, cid }
+        Self { server, _database: database, cid }
     }
 
     /// `host:port` of plain MQTT.
