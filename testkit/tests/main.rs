@@ -7,5 +7,6 @@
     reason = "all of this is test code, also the functions that tests share"
 )]
 
+mod bridge;
 mod house;
 mod scenarios;

@@ -1,0 +1,153 @@
+//! A device below the bridge: a link with little room that confirms what it takes.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+
+use godwit_core::cursor::Mark;
+use godwit_core::edge::{Ack, Code, Delivery, Detail, Downlink, Outcome, Session, Version};
+use godwit_core::ids::Identity;
+use tokio::sync::Notify;
+
+/// What became of a send.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Fate {
+    Committed { seq: u64, duplicate: bool },
+    Other(Outcome),
+}
+
+#[derive(Default)]
+struct State {
+    queued: Vec<Mark>,
+    received: Vec<(String, u64)>,
+    fates: HashMap<u32, Fate>,
+    starved: bool,
+}
+
+pub(super) struct Device {
+    identity: Identity,
+    room: usize,
+    tickets: AtomicU32,
+    state: Mutex<State>,
+    changed: Notify,
+    session: OnceLock<Arc<dyn Session>>,
+    /// Itself, for the answers that it waits for.
+    me: std::sync::Weak<Self>,
+}
+
+impl std::fmt::Debug for Device {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Device({})", self.identity)
+    }
+}
+
+impl Device {
+    pub(super) fn new(identity: Identity, room: usize) -> Arc<Self> {
+        Arc::new_cyclic(|me| Self {
+            identity,
+            room,
+            tickets: AtomicU32::new(0),
+            state: Mutex::default(),
+            changed: Notify::new(),
+            session: OnceLock::new(),
+            me: me.clone(),
+        })
+    }
+
+    /// From now on what was delivered is confirmed as it comes.
+    pub(super) fn attach(self: &Arc<Self>, session: &Arc<dyn Session>) {
+        self.session.set(Arc::clone(session)).unwrap_or_else(|_| panic!("attached twice"));
+        let me = Arc::clone(self);
+        tokio::spawn(async move {
+            loop {
+                let changed = me.changed.notified();
+                me.confirm();
+                changed.await;
+            }
+        });
+    }
+
+    fn confirm(&self) {
+        let Some(session) = self.session.get() else { return };
+        let (marks, starved) = {
+            let mut state = self.state.lock().expect("no panic under the lock");
+            (std::mem::take(&mut state.queued), std::mem::take(&mut state.starved))
+        };
+        if !marks.is_empty() {
+            session.confirmed(&marks);
+        }
+        if starved {
+            session.writable();
+        }
+    }
+
+    pub(super) fn expect(&self) -> (u32, Ack) {
+        let ticket = self.tickets.fetch_add(1, Ordering::SeqCst);
+        let link = self.me.upgrade().expect("the device is alive");
+        (ticket, Ack::new(link, ticket))
+    }
+
+    pub(super) async fn fate(&self, ticket: u32) -> Fate {
+        self.wait(|state| state.fates.get(&ticket).cloned()).await
+    }
+
+    /// The sequences that came on a topic, once `last` is among them.
+    pub(super) async fn received_until(&self, topic: &str, last: u64) -> Vec<u64> {
+        self.wait(|state| {
+            let all = state.received.iter().filter(|(t, _)| t == topic).map(|(_, seq)| *seq);
+            let all: Vec<_> = all.collect();
+            all.contains(&last).then_some(all)
+        })
+        .await
+    }
+
+    async fn wait<T>(&self, found: impl Fn(&State) -> Option<T>) -> T {
+        godwit_testkit::until("the bridge's answer", async || {
+            found(&self.state.lock().expect("no panic under the lock"))
+        })
+        .await
+    }
+}
+
+impl Downlink for Device {
+    fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    fn version(&self) -> Version {
+        Version::V5
+    }
+
+    fn deliver(&self, delivery: Delivery) -> Result<(), Delivery> {
+        {
+            let mut state = self.state.lock().expect("no panic under the lock");
+            if state.queued.len() >= self.room {
+                state.starved = true;
+                return Err(delivery);
+            }
+            let mark = delivery.mark.expect("these tests deliver log entries only");
+            state.queued.push(mark);
+            state.received.push((delivery.message.topic.to_string(), mark.seq.0));
+        }
+        self.changed.notify_one();
+        Ok(())
+    }
+
+    fn room(&self) -> usize {
+        let mut state = self.state.lock().expect("no panic under the lock");
+        let room = self.room.saturating_sub(state.queued.len());
+        state.starved |= room == 0;
+        room
+    }
+
+    fn settle(&self, ticket: u32, outcome: Outcome) {
+        let fate = match outcome.detail {
+            Detail::Committed { seq, duplicate, .. } => Fate::Committed { seq: seq.0, duplicate },
+            _ => Fate::Other(outcome),
+        };
+        self.state.lock().expect("no panic under the lock").fates.insert(ticket, fate);
+        self.changed.notify_one();
+    }
+
+    fn close(&self, _code: Code) {}
+}
