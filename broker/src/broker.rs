@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use godwit_core::edge::{
@@ -29,8 +29,8 @@ pub(crate) struct Shared {
     pub(crate) router: Router,
     /// Connections that have a task.
     pub(crate) alive: AtomicUsize,
-    /// No connection is let in any more.
-    pub(crate) stopping: AtomicBool,
+    /// `true`: no connection is let in any more.
+    pub(crate) stop: watch::Sender<bool>,
 }
 
 impl Shared {
@@ -122,7 +122,6 @@ impl Drop for Alive {
 pub struct Broker {
     shared: Arc<Shared>,
     census: Arc<Census>,
-    stop: watch::Sender<bool>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -147,18 +146,18 @@ impl Broker {
             registry: Registry::new(),
             router,
             alive: AtomicUsize::new(0),
-            stopping: AtomicBool::new(false),
+            stop: watch::Sender::new(false),
         });
-        let (stop, stopped) = watch::channel(false);
+        let stopped = shared.stop.subscribe();
         let sweeper = tokio::spawn(sweep::run(Arc::clone(&shared), stopped));
-        Arc::new(Self { shared, census, stop, tasks: Mutex::new(vec![sweeper]) })
+        Arc::new(Self { shared, census, tasks: Mutex::new(vec![sweeper]) })
     }
 
     /// Accepts connections on a bound listener until [`Broker::shutdown`].
     pub fn serve(&self, listener: Listener) {
         let shared = Arc::clone(&self.shared);
         let accept = move |socket: Socket, peer: SocketAddr| shared.spawn(socket, peer);
-        let mut stopped = self.stop.subscribe();
+        let mut stopped = self.shared.stop.subscribe();
         let stop = async move {
             let _ = stopped.wait_for(|stop| *stop).await;
         };
@@ -204,8 +203,7 @@ impl Broker {
     /// Stops accepting, tells the clients (0x8B), releases what is committed, and ends. Returns
     /// when all connections have ended or `timeout` has passed.
     pub async fn shutdown(&self, timeout: Duration) {
-        self.shared.stopping.store(true, Ordering::SeqCst);
-        self.stop.send_replace(true);
+        self.shared.stop.send_replace(true);
         self.shared.registry.each(|client| {
             if let Some(link) = client.link() {
                 link.close(Code::SERVER_SHUTTING_DOWN);

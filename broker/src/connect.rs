@@ -27,9 +27,16 @@ use crate::reply::{self, Welcome};
 /// Runs an accepted connection to its end.
 pub(crate) async fn run(shared: Arc<Shared>, socket: Socket, peer: SocketAddr) {
     // Boxed, so that the steady state does not carry the size of the handshake.
-    let Some((mut connection, turn)) = Box::pin(shake_hands(shared, socket, peer)).await else {
-        return;
-    };
+    let shaken = Box::pin(async {
+        let mut stopped = shared.stop.subscribe();
+        tokio::select! {
+            shaken = shake_hands(Arc::clone(&shared), socket, peer) => shaken,
+            // Whoever is not in yet is not told anything: the listener is gone as well.
+            _ = stopped.wait_for(|stop| *stop) => None,
+        }
+    });
+    let Some((mut connection, turn)) = shaken.await else { return };
+    drop(shared);
     let end = Run(&mut connection).await;
     Box::pin(finish(connection, turn, end)).await;
 }
@@ -148,9 +155,6 @@ struct EnteredParts {
 }
 
 async fn admit(shared: &Arc<Shared>, hello: Hello, peer: SocketAddr) -> Result<Entered, Outcome> {
-    if shared.stopping.load(Ordering::SeqCst) {
-        return Err(Outcome::refused(Code::SERVER_SHUTTING_DOWN, "shutting down"));
-    }
     if hello.auth_method {
         let reason = "no authentication method is spoken here; send the token as password";
         return Err(Outcome::refused(Code::BAD_AUTH_METHOD, reason));

@@ -88,7 +88,7 @@ impl Error {
     }
 }
 
-/// One connection's codec. It begins by detecting the version from the CONNECT; 16 bytes.
+/// One connection's codec. It begins by detecting the version from the CONNECT; 12 bytes.
 #[derive(Debug)]
 pub(crate) struct Codec {
     /// Inbound, header included, after CONNECT.
