@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use godwit_testkit::history::{History, Place};
+use godwit_testkit::postgres::{self, PostgresServer};
 use godwit_testkit::probe::{Answer, Probe};
 use godwit_testkit::server::Options;
 use godwit_testkit::wire::{Properties, Received, Version};
-use godwit_testkit::{until, wire};
+use godwit_testkit::{until, wire, within};
 
 use super::payload;
 use super::world::{Backend, World};
@@ -35,20 +36,21 @@ fn committed(answer: &Answer) -> (u64, String) {
     (property("seq").parse().expect("a number"), property("mid").to_owned())
 }
 
-/// Sends what is left of before, then new messages until the connection ends.
+/// Sends what is left of before, then new messages until the connection ends or `most` are done.
 async fn send_until_cut(
     mut probe: Probe,
     cid: String,
     name: String,
     resend: Vec<String>,
     progress: Arc<AtomicU64>,
+    most: Option<usize>,
 ) -> Outcome {
     let mut outcome = Outcome { acknowledged: Vec::new(), unknown: Vec::new() };
     let mut due = resend.into_iter();
     let mut open: Open = Vec::new();
     let mut count = 0;
     loop {
-        while open.len() < WINDOW {
+        while open.len() < WINDOW && most.is_none_or(|most| count < most) {
             let key = due.next().unwrap_or_else(|| {
                 count += 1;
                 format!("{name}-{count}")
@@ -57,6 +59,9 @@ async fn send_until_cut(
             let packet = probe.start_publish(&topic, key.as_bytes(), Properties::none()).await;
             open.push((packet, key));
         }
+        if open.is_empty() {
+            return outcome;
+        }
         match probe.next().await {
             Received::PubAck { packet_id, code, properties } => {
                 let at = open.iter().position(|(id, _)| *id == packet_id).expect("one of ours");
@@ -64,12 +69,15 @@ async fn send_until_cut(
                 outcome.acknowledged.push((open.remove(at).1, answer));
                 progress.fetch_add(1, Ordering::Relaxed);
             }
-            Received::Disconnect { code, .. } => panic!("told to go with {code:#04x}"),
+            // A server whose store is away ends connections with a code.
+            Received::Disconnect { .. } => {}
             Received::Closed => break,
             other => panic!("{other:?}"),
         }
     }
-    outcome.unknown = open.into_iter().map(|(_, key)| key).chain(due).collect();
+    // What was never sent is as unknown as what was: the resend makes it known.
+    let unsent = (count + 1..=most.unwrap_or(count)).map(|n| format!("{name}-{n}"));
+    outcome.unknown = open.into_iter().map(|(_, key)| key).chain(due).chain(unsent).collect();
     outcome
 }
 
@@ -114,6 +122,7 @@ async fn round(
             name,
             due,
             Arc::clone(&progress),
+            None,
         )));
     }
     // Another moment of the load in every round.
@@ -167,6 +176,52 @@ async fn nothing_acknowledged_is_lost(backend: Backend) {
     assert_eq!(log.len() as u64, head, "every send was resent, so the log is what is acknowledged");
     let rows = world.server.rows("messages").await;
     assert_eq!(rows, head, "rows of the table against acknowledgements");
+}
+
+/// Postgres itself dies under load (its own crash, not an orderly stop) and comes back: the server
+/// stays, and what it acknowledged was flushed.
+#[tokio::test]
+async fn a_crash_of_postgres_loses_nothing_acknowledged() {
+    let postgres = Arc::new(PostgresServer::start_with(postgres::Options { fsync: true }));
+    let options = Options::default().with("GODWIT__LIMITS__PUBLISHES_PER_S", "0");
+    let world = World::on_database(postgres.empty(), options).await;
+    let mut history = History::default();
+    let progress = Arc::new(AtomicU64::new(0));
+    let probe = world.probe(Version::V5, "alice", "phone").await;
+    let cid = world.cid.clone();
+    let sending = tokio::spawn(send_until_cut(
+        probe,
+        cid,
+        "n".to_owned(),
+        Vec::new(),
+        Arc::clone(&progress),
+        Some(600),
+    ));
+    let count = || progress.load(Ordering::Relaxed);
+    until("the load", async || (count() >= 200).then_some(())).await;
+    let stopping = Arc::clone(&postgres);
+    tokio::task::spawn_blocking(move || {
+        stopping.crash();
+        stopping.launch();
+    })
+    .await
+    .expect("Postgres comes back");
+    let outcome = within("the senders' end", sending).await.expect("a sender");
+    for (key, answer) in outcome.acknowledged {
+        let (seq, mid) = committed(&answer);
+        history.acknowledged(key.as_bytes(), seq, &mid);
+    }
+    // The server may have given up a connection; the client sends again, as clients do.
+    let mut probe = world.probe(Version::V5, "alice", "phone").await;
+    for key in outcome.unknown {
+        history.unknown(key.as_bytes());
+        let answer = probe.publish(&world.keyed(&key), key.as_bytes()).await;
+        let (seq, mid) = committed(&answer);
+        history.acknowledged(key.as_bytes(), seq, &mid);
+    }
+    assert_eq!(history.count(), 600);
+    history.verdict(&world.server, &world.cid).await;
+    assert_eq!(world.server.rows("messages").await, 600);
 }
 
 mod kill_9_ten_times_under_load {

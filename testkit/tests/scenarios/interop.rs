@@ -5,6 +5,7 @@ use std::process::Stdio;
 
 use godwit_testkit::scratch::Scratch;
 use godwit_testkit::until;
+use godwit_testkit::wire::Version;
 use serde_json::json;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
@@ -127,5 +128,28 @@ async fn the_readmes_lines_work_verbatim() {
         .await;
         assert!(pair[1].contains(&line), "{line} was heard, but this was said: {}", pair[1]);
         listening.kill().await.expect("a child of ours");
+    }
+}
+
+/// The certificate that `dev` makes is enough for mosquitto to know whom it talks to.
+#[tokio::test]
+async fn mosquitto_speaks_tls_with_the_certificate_of_dev() {
+    let world = World::new().await;
+    let mut bob = world.probe(Version::V5, "bob", "phone").await;
+    bob.subscribe(&world.c()).await;
+    let address = world.server.address("mqtts");
+    let (host, port) = address.rsplit_once(':').expect("host:port");
+    for version in ["311", "5"] {
+        let status = Command::new("mosquitto_pub")
+            .args(["-V", version, "-h", host, "-p", port, "-q", "1", "-i", "alice:phone"])
+            .args(["-u", "alice", "-P", &world.token("alice", "phone").await])
+            .arg("--cafile")
+            .arg(world.server.data().join("dev-cert.pem"))
+            .args(["-t", &world.c(), "-m", version])
+            .status()
+            .await
+            .expect("mosquitto_pub");
+        assert!(status.success(), "{status}");
+        assert_eq!(bob.recv().await.payload, version.as_bytes());
     }
 }

@@ -43,8 +43,16 @@ impl World {
     }
 
     /// On this store, with options.
-    pub(crate) async fn on_with(backend: Backend, mut options: Options) -> Self {
-        let database = (backend == Backend::Postgres).then(postgres::empty);
+    pub(crate) async fn on_with(backend: Backend, options: Options) -> Self {
+        Self::start((backend == Backend::Postgres).then(postgres::empty), options).await
+    }
+
+    /// On a database of a Postgres that the test has to itself.
+    pub(crate) async fn on_database(database: Database, options: Options) -> Self {
+        Self::start(Some(database), options).await
+    }
+
+    async fn start(database: Option<Database>, mut options: Options) -> Self {
         options.postgres_url = database.as_ref().map(|d| d.url().to_owned());
         let server = Godwit::start_with(options).await;
         let cid = server.conversation().to_owned();
