@@ -14,14 +14,14 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::broker::{Shared, due_will};
 use crate::client::{Client, Found, Offline, Turn};
-use crate::clock::{now_s, unix_ms};
+use crate::clock::now_s;
 use crate::codec::Codec;
 use crate::connection::{Connection, End, Parts, Run};
 use crate::limits::{FAREWELL_MAX, LINGER_BYTES_MAX};
 use crate::link::Link;
 use crate::listen::Socket;
 use crate::metrics;
-use crate::packet::{Hello, Inbound};
+use crate::packet::{Hello, Inbound, TOKEN_METHOD};
 use crate::reply::{self, Welcome};
 
 /// Runs an accepted connection to its end.
@@ -63,8 +63,17 @@ async fn shake_hands(
     let version = hello.version;
     match Box::pin(admit(&shared, *hello, peer)).await {
         Ok(Entered { parts, turn, welcome, kept }) => {
-            let EnteredParts { client, link, session, admitted, window, alias_max, will, expiry_s } =
-                parts;
+            let EnteredParts {
+                client,
+                link,
+                session,
+                admitted,
+                window,
+                alias_max,
+                will,
+                expiry_s,
+                may_refresh,
+            } = parts;
             let mut connection = Box::new(Connection::new(Parts {
                 shared,
                 client,
@@ -78,6 +87,7 @@ async fn shake_hands(
                 alias_max,
                 will,
                 expiry_s,
+                may_refresh,
                 input,
             }));
             reply::welcome(&connection.codec, version, welcome, &mut connection.output);
@@ -152,11 +162,12 @@ struct EnteredParts {
     alias_max: u16,
     will: Option<Box<crate::client::Will>>,
     expiry_s: u32,
+    may_refresh: bool,
 }
 
 async fn admit(shared: &Arc<Shared>, hello: Hello, peer: SocketAddr) -> Result<Entered, Outcome> {
-    if hello.auth_method {
-        let reason = "no authentication method is spoken here; send the token as password";
+    if hello.auth_method.as_ref().is_some_and(|method| method != TOKEN_METHOD) {
+        let reason = "the only authentication method is `token`; its data is the token";
         return Err(Outcome::refused(Code::BAD_AUTH_METHOD, reason));
     }
     if hello.will_qos_2 {
@@ -165,7 +176,7 @@ async fn admit(shared: &Arc<Shared>, hello: Hello, peer: SocketAddr) -> Result<E
     let credentials = Credentials {
         client_id: hello.client_id.clone(),
         user_name: hello.user_name.clone(),
-        password: hello.password.clone(),
+        password: hello.auth_data.clone().or_else(|| hello.password.clone()),
         version: hello.version,
         loopback: peer.ip().is_loopback(),
     };
@@ -197,6 +208,7 @@ async fn admit(shared: &Arc<Shared>, hello: Hello, peer: SocketAddr) -> Result<E
         (None, Version::V5) => u16::MAX,
         (None, Version::V3) => shared.options.inflight_default,
     };
+    let may_refresh = hello.auth_method.is_some();
     let will = hello.will.map(|mut will| {
         will.delay_s = will.delay_s.min(expiry_s);
         Box::new(will)
@@ -210,6 +222,7 @@ async fn admit(shared: &Arc<Shared>, hello: Hello, peer: SocketAddr) -> Result<E
         alias_max: hello.topic_alias_max.min(shared.options.topic_alias_max),
         will,
         expiry_s,
+        may_refresh,
     };
     Ok(Entered { parts, turn, welcome, kept })
 }
@@ -322,11 +335,7 @@ fn welcome_of(
     let keep_alive_s = if imposed { max_s } else { asked_s };
     let silence_s = u32::from(keep_alive_s) * 3 / 2;
     link.silence_s.store(silence_s, Ordering::Relaxed);
-    if let Some(expires_ms) = admitted.expires_ms {
-        let left_s = expires_ms.saturating_sub(unix_ms()).div_ceil(1000);
-        let at_s = now_s().saturating_add(u32::try_from(left_s).unwrap_or(u32::MAX));
-        link.expires_s.store(at_s, Ordering::Relaxed);
-    }
+    link.expire_at(admitted.expires_ms);
     let assigned = hello.client_id.is_empty().then(|| admitted.client_id.clone());
     Welcome {
         session_present,
@@ -336,6 +345,7 @@ fn welcome_of(
         assigned_client_id: assigned,
         topic_alias_max: options.topic_alias_max,
         keep_alive_s: imposed.then_some(max_s),
+        auth_method: hello.auth_method.clone(),
     }
 }
 

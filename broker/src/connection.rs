@@ -17,7 +17,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::BytesMut;
-use godwit_core::edge::{Admitted, Code, Session, SubscribeRequest, Task, Version};
+use godwit_core::edge::{Admitted, Code, Outcome, Session, SubscribeRequest, Task, Version};
 use tokio::io::AsyncWrite as _;
 use tokio::time::Sleep;
 
@@ -100,6 +100,10 @@ pub(crate) struct Connection {
     pub(crate) alias_max: u16,
     pub(crate) quota: Option<Box<Quota>>,
     pub(crate) busy: Option<Box<Busy>>,
+    /// The client named an authentication method and may send fresh tokens.
+    pub(crate) may_refresh: bool,
+    /// A fresh token is being judged.
+    pub(crate) refresh: Option<Task<'static, Result<Admitted, Outcome>>>,
     /// Reading pauses until then: 3.1.1's only way to be told of a quota.
     pub(crate) pause: Option<Pin<Box<Sleep>>>,
     pub(crate) will: Option<Box<Will>>,
@@ -123,6 +127,7 @@ pub(crate) struct Parts {
     pub(crate) alias_max: u16,
     pub(crate) will: Option<Box<Will>>,
     pub(crate) expiry_s: u32,
+    pub(crate) may_refresh: bool,
     /// Read after the CONNECT already.
     pub(crate) input: BytesMut,
 }
@@ -145,6 +150,8 @@ impl Connection {
             alias_max: parts.alias_max,
             quota: None,
             busy: None,
+            may_refresh: parts.may_refresh,
+            refresh: None,
             pause: None,
             will: parts.will,
             expiry_s: parts.expiry_s,
@@ -213,6 +220,7 @@ impl Connection {
     /// One turn; `false`: nothing more to do until woken.
     fn turn(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
         self.poll_busy(cx);
+        self.poll_refresh(cx)?;
         self.release_acks()?;
         self.fill();
         if self.poll_flush(cx)?.is_pending() {
@@ -249,6 +257,17 @@ impl Connection {
             && let Some(busy) = self.busy.take()
         {
             self.finish_busy(*busy, &codes);
+        }
+    }
+
+    fn poll_refresh(&mut self, cx: &mut Context<'_>) -> Result<(), End> {
+        let Some(refresh) = &mut self.refresh else { return Ok(()) };
+        match refresh.as_mut().poll(cx) {
+            Poll::Ready(verdict) => {
+                self.refresh = None;
+                self.refreshed(verdict)
+            }
+            Poll::Pending => Ok(()),
         }
     }
 
@@ -293,7 +312,10 @@ impl Connection {
         }
         let full = self.version == Version::V3
             && self.acks.len() >= usize::from(self.shared.options.receive_maximum);
-        self.busy.is_none() && !full && self.output.len() < OUTPUT_BYTES_HIGH
+        self.busy.is_none()
+            && self.refresh.is_none()
+            && !full
+            && self.output.len() < OUTPUT_BYTES_HIGH
     }
 
     /// Reads and handles; `true`: something was done.

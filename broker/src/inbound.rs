@@ -4,14 +4,16 @@ use std::num::{NonZeroU16, NonZeroU32};
 use std::sync::Arc;
 use std::time::Instant;
 
+use bytes::Bytes;
 use bytestring::ByteString;
 use godwit_core::cursor::Subscription;
 use godwit_core::edge::{
-    Ack, Action, Code, Downlink, Message, Outcome, Publish, Qos, SubscribeRequest, Version,
+    Ack, Action, Admitted, Code, Credentials, Downlink, Message, Outcome, Publish, Qos,
+    SubscribeRequest, Version,
 };
 
 use crate::connection::{Busy, BusyKind, Connection, End};
-use crate::packet::{Inbound, Incoming};
+use crate::packet::{Inbound, Incoming, TOKEN_METHOD};
 use crate::quota::Quota;
 use crate::router::Wish;
 use crate::{metrics, reply};
@@ -43,7 +45,7 @@ impl Connection {
             Inbound::Disconnect { with_will, expiry_s } => self.on_disconnect(with_will, expiry_s),
             // [MQTT-3.1.0-2]
             Inbound::Connect(_) => Err(End::cut(Code::PROTOCOL_ERROR, "a second CONNECT")),
-            Inbound::Auth => Err(End::cut(Code::PROTOCOL_ERROR, "AUTH without a method")),
+            Inbound::Auth { method, data, again } => self.on_auth(method.as_ref(), data, again),
             Inbound::Qos2 => Err(End::cut(Code::PROTOCOL_ERROR, "QoS 2 is not spoken here")),
             Inbound::Other => Err(End::cut(Code::PROTOCOL_ERROR, "not a client's packet")),
         }
@@ -59,6 +61,44 @@ impl Connection {
             self.expiry_s = expiry_s.min(u32::try_from(max).unwrap_or(u32::MAX));
         }
         Err(End { code: None, why: "the client disconnected", goodbye: !with_will })
+    }
+
+    /// A fresh token for the same client, before the old one expires.
+    fn on_auth(
+        &mut self,
+        method: Option<&ByteString>,
+        data: Option<Bytes>,
+        again: bool,
+    ) -> Result<(), End> {
+        // [MQTT-4.12.1-1]
+        if !self.may_refresh || !again || method.is_none_or(|method| method != TOKEN_METHOD) {
+            let why = "AUTH without the method named at CONNECT";
+            return Err(End::cut(Code::PROTOCOL_ERROR, why));
+        }
+        let credentials = Credentials {
+            client_id: self.admitted.client_id.clone(),
+            user_name: None,
+            password: data,
+            version: self.version,
+            loopback: false,
+        };
+        let gate = Arc::clone(&self.shared.gate);
+        self.refresh = Some(Box::pin(async move { gate.authenticate(credentials).await }));
+        Ok(())
+    }
+
+    /// The gate has judged the fresh token.
+    pub(crate) fn refreshed(&mut self, verdict: Result<Admitted, Outcome>) -> Result<(), End> {
+        match verdict {
+            Ok(fresh) if fresh.identity == self.admitted.identity => {
+                self.link.expire_at(fresh.expires_ms);
+                self.admitted = Arc::new(fresh);
+                reply::refreshed(&self.codec, &mut self.output);
+                Ok(())
+            }
+            // [MQTT-4.12.1-2]
+            _ => Err(End::cut(Code::NOT_AUTHORIZED, "the fresh token is not good for this client")),
+        }
     }
 
     fn on_publish(&mut self, incoming: Incoming) -> Result<(), End> {

@@ -9,7 +9,7 @@ use godwit_core::edge::{Code, Delivery, Downlink, Outcome, Version};
 use godwit_core::ids::Identity;
 use parking_lot::Mutex;
 
-use crate::clock::now_s;
+use crate::clock::{now_s, unix_ms};
 
 /// A queued delivery, and whether it came from a plain topic (then it outlives the connection of
 /// a kept session) or from above (then the log has it).
@@ -170,6 +170,15 @@ impl Link {
         let queue = std::mem::take(&mut mail.queue);
         mail.queue_bytes = 0;
         queue.into_iter().filter(|q| q.plain).collect()
+    }
+
+    /// The client's right ends at this time (milliseconds since 1970), or never.
+    pub(crate) fn expire_at(&self, expires_ms: Option<u64>) {
+        let at_s = expires_ms.map_or(0, |expires_ms| {
+            let left_s = expires_ms.saturating_sub(unix_ms()).div_ceil(1000);
+            now_s().saturating_add(u32::try_from(left_s).unwrap_or(u32::MAX))
+        });
+        self.expires_s.store(at_s, Ordering::Relaxed);
     }
 
     pub(crate) fn heard(&self) {

@@ -10,6 +10,10 @@ use rmqtt_codec::types::QoS as WireQos;
 use crate::client::Will;
 use crate::codec::{Packet, v3, v5};
 
+/// The one Authentication Method: the data is a token. A client that named it at CONNECT may send a
+/// fresh token by AUTH (0x19) before the old one expires.
+pub(crate) const TOKEN_METHOD: &str = "token";
+
 /// A CONNECT.
 #[derive(Debug)]
 pub(crate) struct Hello {
@@ -26,8 +30,10 @@ pub(crate) struct Hello {
     pub(crate) will: Option<Will>,
     /// QoS 2, which is not spoken here.
     pub(crate) will_qos_2: bool,
-    /// MQTT 5's Authentication Method, of which none is spoken here.
-    pub(crate) auth_method: bool,
+    /// MQTT 5's Authentication Method; see [`TOKEN_METHOD`].
+    pub(crate) auth_method: Option<ByteString>,
+    /// Goes with the method: a token, instead of the password.
+    pub(crate) auth_data: Option<Bytes>,
 }
 
 /// A PUBLISH.
@@ -64,7 +70,13 @@ pub(crate) enum Inbound {
         with_will: bool,
         expiry_s: Option<u32>,
     },
-    Auth,
+    /// AUTH: a fresh token, if it is of the method named at CONNECT and asks for
+    /// re-authentication.
+    Auth {
+        method: Option<ByteString>,
+        data: Option<Bytes>,
+        again: bool,
+    },
     /// Packets of QoS 2.
     Qos2,
     /// Nothing that a client sends; the codec refuses it before.
@@ -128,7 +140,11 @@ fn from_v5(packet: v5::Packet) -> Inbound {
             with_will: disconnect.reason_code != v5::DisconnectReasonCode::NormalDisconnection,
             expiry_s: disconnect.session_expiry_interval_secs,
         },
-        v5::Packet::Auth(_) => Inbound::Auth,
+        v5::Packet::Auth(auth) => Inbound::Auth {
+            method: auth.auth_method,
+            data: auth.auth_data,
+            again: auth.reason_code == v5::AuthReasonCode::ReAuth,
+        },
         v5::Packet::PublishReceived(_)
         | v5::Packet::PublishRelease(_)
         | v5::Packet::PublishComplete(_) => Inbound::Qos2,
@@ -188,7 +204,8 @@ fn hello_v3(connect: v3::Connect) -> Hello {
         topic_alias_max: 0,
         will,
         will_qos_2: false,
-        auth_method: false,
+        auth_method: None,
+        auth_data: None,
     }
 }
 
@@ -224,6 +241,7 @@ fn hello_v5(connect: v5::Connect) -> Hello {
         topic_alias_max: connect.topic_alias_max,
         will,
         will_qos_2,
-        auth_method: connect.auth_method.is_some(),
+        auth_method: connect.auth_method,
+        auth_data: connect.auth_data,
     }
 }

@@ -8,6 +8,7 @@ use godwit_core::edge::{Code, Detail, Outcome, Version};
 use rmqtt_codec::types::QoS as WireQos;
 
 use crate::codec::{Codec, v3, v5};
+use crate::packet::TOKEN_METHOD;
 
 /// What a CONNACK tells an admitted client.
 #[derive(Debug)]
@@ -19,6 +20,8 @@ pub(crate) struct Welcome {
     pub(crate) assigned_client_id: Option<ByteString>,
     pub(crate) topic_alias_max: u16,
     pub(crate) keep_alive_s: Option<u16>,
+    /// As the client named it. [MQTT-4.12.0-5]
+    pub(crate) auth_method: Option<ByteString>,
 }
 
 /// Appends the CONNACK that lets the client in.
@@ -43,6 +46,7 @@ pub(crate) fn welcome(codec: &Codec, version: Version, welcome: Welcome, out: &m
                 topic_alias_max: welcome.topic_alias_max,
                 shared_subscription_available: false,
                 server_keepalive_sec: welcome.keep_alive_s,
+                auth_method: welcome.auth_method,
                 ..v5::ConnectAck::default()
             })),
             out,
@@ -176,6 +180,18 @@ pub(crate) fn pong(codec: &Codec, version: Version, out: &mut BytesMut) {
         Version::V3 => codec.encode(v3::Packet::PingResponse, out),
         Version::V5 => codec.encode(v5::Packet::PingResponse, out),
     };
+}
+
+/// Appends the AUTH that accepts a fresh token.
+pub(crate) fn refreshed(codec: &Codec, out: &mut BytesMut) {
+    let auth = v5::Auth {
+        reason_code: v5::AuthReasonCode::Success,
+        auth_method: Some(ByteString::from_static(TOKEN_METHOD)),
+        auth_data: None,
+        reason_string: None,
+        user_properties: Vec::new(),
+    };
+    let _ = codec.encode(v5::Packet::Auth(auth), out);
 }
 
 /// Appends a DISCONNECT; 3.1.1 has none from the server, its connection just closes.
