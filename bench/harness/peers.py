@@ -261,6 +261,8 @@ class Ejabberd(Server):
 class Godwit(Server):
     """`godwit serve` on Postgres, every role in one process."""
 
+    ROWS_A_MESSAGE = 1
+
     def __init__(self, root, postgres, program):
         super().__init__("godwit", root / "godwit")
         self.program = program
@@ -322,6 +324,10 @@ class Godwit(Server):
                 return answer.status == 200
         except (urllib.error.URLError, OSError):
             return False
+
+    def rows(self):
+        """Stored messages of all logs."""
+        return int(self.postgres.psql("SELECT count(*) FROM messages WHERE kind = 1", "godwit"))
 
     def arguments(self, tls=False):
         """What godwit-bench needs to speak to it."""

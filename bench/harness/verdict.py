@@ -92,9 +92,12 @@ def goals(readings):
 
 def markdown(readings):
     """Both tables, and the remarks."""
-    lines = ["| goal | what | value | floor | aim | verdict |", "|---|---|---|---|---|---|"]
-    lines += [goal.row() for goal in goals(readings) if goal.value is not None]
-    lines += ["", "| peer | measure | figure | median | min | max | runs |",
+    rows = [goal.row() for goal in goals(readings) if goal.value is not None]
+    lines = []
+    if rows:
+        lines += ["| goal | what | value | floor | aim | verdict |", "|---|---|---|---|---|---|",
+                  *rows, ""]
+    lines += ["| peer | measure | figure | median | min | max | runs |",
               "|---|---|---|---|---|---|---|"]
     for (peer, measure), runs in sorted(readings.runs.items()):
         for figure in runs[0]:

@@ -155,6 +155,9 @@ pub(crate) struct Peer {
     /// XMPP: ask for an acknowledgement after every so many messages.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) xmpp_ack_every: u32,
+    /// XMPP: receivers say that they are available.
+    #[arg(long)]
+    pub(crate) xmpp_presence: bool,
     /// User name, plain brokers only.
     #[arg(long)]
     pub(crate) username: Option<String>,
@@ -176,7 +179,8 @@ pub(crate) struct Peer {
     /// Godwit's admin token. Default: of --godwit, else the environment's GODWIT_ADMIN_TOKEN.
     #[arg(long)]
     pub(crate) admin_token: Option<String>,
-    /// The embedded issuer's secret, hexadecimal, to mint tokens from.
+    /// The embedded issuer's secret, hexadecimal, to mint tokens from. Default: issuer.key of
+    /// --godwit.
     #[arg(long, value_name = "FILE")]
     pub(crate) token_key: Option<PathBuf>,
     /// Godwit: how senders publish.

@@ -65,13 +65,14 @@ impl Target {
             .clone()
             .or_else(|| text("admin_token"))
             .or_else(|| std::env::var("GODWIT_ADMIN_TOKEN").ok());
-        let godwit = match (http, &peer.token_key) {
+        let in_dev = peer.godwit.as_ref().map(|dir| dir.join("issuer.key"));
+        let godwit = match (http, peer.token_key.clone().or(in_dev)) {
             (None, None) => None,
             (http, key) => {
                 let missing = |what| miette!("Godwit needs {what}; see --help, \"Peer\"");
-                let key = key.as_ref().ok_or_else(|| missing("--token-key"))?;
+                let key = key.ok_or_else(|| missing("--token-key"))?;
                 Some(Godwit {
-                    issuer: read_issuer(key)?,
+                    issuer: read_issuer(&key)?,
                     expires_s: now_s() + TOKEN_TTL.as_secs(),
                     http: http.ok_or_else(|| missing("--http or --godwit"))?,
                     admin_token: admin_token.ok_or_else(|| missing("--admin-token"))?,
@@ -232,6 +233,7 @@ impl Target {
             password: self.peer.password.clone().unwrap_or_default(),
             to: to.map(|to| format!("{xmpp_prefix}{to}@{xmpp_domain}")),
             ack_every: self.peer.xmpp_ack_every,
+            presence: self.peer.xmpp_presence,
         })))
     }
 }

@@ -1,6 +1,6 @@
 //! The least XMPP that a durable one-to-one message needs: stream, SASL PLAIN, resource binding,
-//! stream management (XEP-0198) for the acknowledgement. No presence, no roster: all that is
-//! left out makes the peer faster.
+//! stream management (XEP-0198) for the acknowledgement. No roster, and presence only when asked
+//! for: all that is left out makes the peer faster.
 
 use std::io::Write as _;
 
@@ -20,6 +20,8 @@ pub(crate) struct Config {
     pub(crate) to: Option<String>,
     /// Ask for an acknowledgement after every so many messages.
     pub(crate) ack_every: u32,
+    /// A session that only receives says that it is available.
+    pub(crate) presence: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -145,6 +147,9 @@ impl Xmpp {
                     return Err(Error::Refused(String::from_utf8_lossy(element).into_owned()));
                 }
                 if self.config.to.is_none() {
+                    if self.config.presence {
+                        out.extend_from_slice(b"<presence/>");
+                    }
                     self.phase = Phase::Ready;
                     return Ok(Some(Event::Ready));
                 }
@@ -253,6 +258,7 @@ mod tests {
             password: "pw".to_owned(),
             to: to.map(str::to_owned),
             ack_every: 2,
+            presence: true,
         })
     }
 
@@ -297,6 +303,9 @@ mod tests {
         let two = String::from_utf8(out).unwrap();
         assert!(two.ends_with("<r xmlns='urn:xmpp:sm:3'/>"), "{two}");
         let mut receiver = session(None);
+        receiver.phase = Phase::Binding;
+        let (events, hello) = run(&mut receiver, "<iq type='result' id='b'><bind/></iq>");
+        assert_eq!((events, hello.as_str()), (vec![Event::Ready], "<presence/>"));
         let (events, reply) = run(&mut receiver, &two);
         assert_eq!(events, [Event::Delivered(Some(stamp)), Event::Delivered(Some(stamp))]);
         assert_eq!(reply, "<a xmlns='urn:xmpp:sm:3' h='2'/>");
