@@ -177,7 +177,7 @@ pub async fn bodies_and_all_fields_come_back_unchanged(store: &dyn Store) {
         Bytes::new(),
         Bytes::from_static(b"\0"),
         Bytes::from(every_byte),
-        Bytes::from((0..BODY_BYTES_MAX).map(|i| (i % 251) as u8).collect::<Vec<u8>>()),
+        Bytes::from((0..=250u8).cycle().take(BODY_BYTES_MAX).collect::<Vec<u8>>()),
         Bytes::new(),
     ];
     let batch: Vec<Send> = bodies

@@ -1,1 +1,151 @@
-//! (being built)
+//! The store on Postgres 15 or newer: for many processes on one database.
+//!
+//! A batch is two statements: one reads, one writes if nothing moved in between, each a transaction
+//! by itself. Only when another process was faster is it done again under locks.
+//! It refuses to retry what failed: the caller knows how long its senders can wait.
+//!
+//! Read it in this order: this file, `connect`, `commit`, `conversations`, `sessions`, `cursors`,
+//! `upkeep`.
+
+mod commit;
+mod connect;
+mod conversations;
+mod cursors;
+mod error;
+mod limits;
+mod schema;
+mod sessions;
+mod upkeep;
+
+use std::time::Duration;
+
+use godwit_core::commit::{Committed, Send as SendRequest};
+use godwit_core::cursor::{Behind, Feed, Move, Opened, Opening, SubscriptionChange};
+use godwit_core::entry::Entry;
+use godwit_core::ids::{ConversationId, Identity, Seq, UserId};
+use godwit_core::membership::{ChangeRequest, Conversation, NewConversation, Refused};
+use godwit_core::store::{Error, OutboxEvent, Page, Pending, Prune, Pruned, Store};
+use sqlx::postgres::PgPool;
+use sqlx::{Postgres, Transaction};
+use uuid::Uuid;
+
+pub use crate::connect::Options;
+use crate::error::from_driver;
+
+/// The store in one Postgres database. Cloning shares its connections.
+#[derive(Debug, Clone)]
+pub struct PostgresStore {
+    pool: PgPool,
+    operation_timeout: Duration,
+}
+
+impl PostgresStore {
+    async fn begin(&self) -> Result<Transaction<'static, Postgres>, Error> {
+        self.pool.begin().await.map_err(from_driver)
+    }
+
+    /// Bounds an operation: a server that hangs without closing its connections is away, too. What
+    /// was cut off is undone by the server, or was done whole.
+    fn bounded<'a, T: 'a>(
+        &'a self,
+        operation: impl Future<Output = Result<T, Error>> + Send + 'a,
+    ) -> Pending<'a, T> {
+        Box::pin(async move {
+            match tokio::time::timeout(self.operation_timeout, operation).await {
+                Ok(result) => result,
+                Err(elapsed) => Err(Error::Unavailable(Box::new(elapsed))),
+            }
+        })
+    }
+}
+
+/// How a conversation's id is stored.
+fn column(id: ConversationId) -> Uuid {
+    Uuid::from_bytes(id.0)
+}
+
+impl Store for PostgresStore {
+    fn commit<'a>(&'a self, batch: &'a [SendRequest]) -> Pending<'a, Committed> {
+        self.bounded(commit::commit(self, batch))
+    }
+
+    fn create<'a>(&'a self, new: &'a NewConversation) -> Pending<'a, Conversation> {
+        self.bounded(conversations::create(self, new))
+    }
+
+    fn change_members<'a>(
+        &'a self,
+        request: &'a ChangeRequest,
+    ) -> Pending<'a, Result<(Entry, Conversation), Refused>> {
+        self.bounded(conversations::change_members(self, request))
+    }
+
+    fn conversation(&self, id: ConversationId) -> Pending<'_, Option<Conversation>> {
+        self.bounded(conversations::get(&self.pool, id))
+    }
+
+    fn conversations_of<'a>(
+        &'a self,
+        user: &'a UserId,
+        after: Option<ConversationId>,
+        limit: u32,
+    ) -> Pending<'a, Vec<Conversation>> {
+        self.bounded(conversations::of_user(self, user, after, limit))
+    }
+
+    fn read_log(
+        &self,
+        id: ConversationId,
+        after: Seq,
+        limit: u32,
+        bytes_max: usize,
+    ) -> Pending<'_, Option<Page>> {
+        self.bounded(conversations::read_log(self, id, after, limit, bytes_max))
+    }
+
+    fn open_sessions<'a>(&'a self, batch: &'a [Opening]) -> Pending<'a, Vec<Opened>> {
+        self.bounded(sessions::open(self, batch))
+    }
+
+    fn close_sessions<'a>(&'a self, batch: &'a [Opening]) -> Pending<'a, ()> {
+        self.bounded(sessions::close(self, batch))
+    }
+
+    fn change_subscriptions<'a>(
+        &'a self,
+        device: &'a Identity,
+        change: &'a SubscriptionChange,
+    ) -> Pending<'a, ()> {
+        self.bounded(sessions::change_subscriptions(self, device, change))
+    }
+
+    fn behind<'a>(
+        &'a self,
+        device: &'a Identity,
+        feed: Feed,
+        after: Option<ConversationId>,
+        limit: u32,
+    ) -> Pending<'a, Vec<Behind>> {
+        self.bounded(cursors::behind(self, device, feed, after, limit))
+    }
+
+    fn move_cursors<'a>(&'a self, moves: &'a [Move]) -> Pending<'a, ()> {
+        self.bounded(cursors::advance(self, moves))
+    }
+
+    fn outbox(&self, limit: u32) -> Pending<'_, Vec<OutboxEvent>> {
+        self.bounded(upkeep::outbox(self, limit))
+    }
+
+    fn outbox_done<'a>(&'a self, ids: &'a [i64]) -> Pending<'a, ()> {
+        self.bounded(upkeep::outbox_done(self, ids))
+    }
+
+    fn prune(&self, prune: Prune) -> Pending<'_, Pruned> {
+        self.bounded(upkeep::prune(self, prune))
+    }
+
+    fn ping(&self) -> Pending<'_, ()> {
+        self.bounded(upkeep::ping(self))
+    }
+}

@@ -1,5 +1,7 @@
 //! The SQLite store against the port's conformance suite, and what only SQLite has.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests are test code")]
+
 mod durability;
 mod plans;
 mod schema;

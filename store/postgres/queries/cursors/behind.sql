@@ -1,0 +1,15 @@
+-- A cursor never stands below the place where its user joined: what lies between is not theirs.
+SELECT
+    m.conversation_id,
+    greatest(k.seq, m.joined_seq) AS "delivered_seq!",
+    c.head_seq
+FROM members AS m
+INNER JOIN conversations AS c ON c.id = m.conversation_id
+LEFT JOIN cursors AS k
+    ON k.conversation_id = m.conversation_id AND k.user_id = $1 AND k.device_id = $2
+    AND k.feed = $3
+WHERE
+    m.user_id = $1 AND m.left_seq IS NULL AND ($4::uuid IS NULL OR m.conversation_id > $4)
+    AND c.head_seq > greatest(k.seq, m.joined_seq)
+ORDER BY m.conversation_id
+LIMIT $5

@@ -1,0 +1,1 @@
+SELECT id, conversation_id, seq FROM outbox ORDER BY id LIMIT $1

@@ -1,0 +1,1 @@
+UPDATE sessions SET closed_ms = $1 WHERE closed_ms IS NULL

@@ -1,0 +1,108 @@
+//! Where devices stand in the logs.
+
+use std::collections::BTreeMap;
+
+use godwit_core::cursor::{Behind, Feed, Move};
+use godwit_core::ids::{ConversationId, Identity, Seq};
+use godwit_core::store::Error;
+use godwit_core::stored::{self, signed};
+use uuid::Uuid;
+
+use crate::error::from_driver;
+use crate::sessions::hold;
+use crate::{PostgresStore, column};
+
+/// See [`godwit_core::store::Store::behind`].
+pub(crate) async fn behind(
+    store: &PostgresStore,
+    device: &Identity,
+    feed: Feed,
+    after: Option<ConversationId>,
+    limit: u32,
+) -> Result<Vec<Behind>, Error> {
+    let (user, device) = (device.user.as_str(), device.device.as_str());
+    let (feed, after, limit) = (i16::from(feed.code()), after.map(column), i64::from(limit));
+    sqlx::query_file!("queries/cursors/behind.sql", user, device, feed, after, limit)
+        .fetch_all(&store.pool)
+        .await
+        .map_err(from_driver)?
+        .into_iter()
+        .map(|row| {
+            Ok(Behind {
+                conversation: ConversationId(row.conversation_id.into_bytes()),
+                delivered_seq: stored::seq(row.delivered_seq)?,
+                head_seq: stored::seq(row.head_seq)?,
+            })
+        })
+        .collect()
+}
+
+/// Moves as arrays: each cursor once, with its highest place, in the order of the keys, so that
+/// two batches cannot wait for each other in turn.
+struct Columns<'a> {
+    conversations: Vec<Uuid>,
+    users: Vec<&'a str>,
+    devices: Vec<&'a str>,
+    feeds: Vec<i16>,
+    seqs: Vec<i64>,
+}
+
+impl<'a> Columns<'a> {
+    fn of(moves: impl Iterator<Item = &'a Move>) -> Self {
+        let mut highest: BTreeMap<(ConversationId, &str, &str, u8), Seq> = BTreeMap::new();
+        for Move { device, mark } in moves {
+            let names = (device.user.as_str(), device.device.as_str());
+            let key = (mark.conversation, names.0, names.1, mark.feed.code());
+            let seq = highest.entry(key).or_default();
+            *seq = mark.seq.max(*seq);
+        }
+        Self {
+            conversations: highest.keys().map(|key| column(key.0)).collect(),
+            users: highest.keys().map(|key| key.1).collect(),
+            devices: highest.keys().map(|key| key.2).collect(),
+            feeds: highest.keys().map(|key| i16::from(key.3)).collect(),
+            seqs: highest.values().map(|seq| signed(seq.0)).collect(),
+        }
+    }
+}
+
+/// See [`godwit_core::store::Store::move_cursors`].
+///
+/// One statement when all cursors stand already, which is nearly always; else a transaction that
+/// makes those that are missing.
+pub(crate) async fn advance(store: &PostgresStore, moves: &[Move]) -> Result<(), Error> {
+    let c = Columns::of(moves.iter());
+    let missing = sqlx::query_file_scalar!(
+        "queries/cursors/advance.sql",
+        &c.conversations,
+        &c.users as &[&str],
+        &c.devices as &[&str],
+        &c.feeds,
+        &c.seqs
+    )
+    // To the end of the answer: Postgres commits after the last row.
+    .fetch_all(&store.pool)
+    .await
+    .map_err(from_driver)?;
+    if missing == [0] {
+        return Ok(());
+    }
+    let mut tx = store.begin().await?;
+    let mut devices: Vec<&Identity> = moves.iter().map(|cursor| &cursor.device).collect();
+    devices.sort();
+    devices.dedup();
+    let kept = hold(&mut tx, &devices).await?;
+    let c = Columns::of(moves.iter().filter(|cursor| kept.binary_search(&cursor.device).is_ok()));
+    sqlx::query_file!(
+        "queries/cursors/insert.sql",
+        &c.conversations,
+        &c.users as &[&str],
+        &c.devices as &[&str],
+        &c.feeds,
+        &c.seqs
+    )
+    .execute(&mut *tx)
+    .await
+    .map_err(from_driver)?;
+    tx.commit().await.map_err(from_driver)
+}

@@ -1,0 +1,19 @@
+//! The bounds of this crate, each with its unit, its reason and what happens when full.
+
+use std::time::Duration;
+
+/// Connections to Postgres of one process, unless configured. Two cores of Postgres are busy with
+/// four; the rest wait for locks and disks. Each costs the server about 5 MiB. An operation beyond
+/// them waits half of [`OPERATION`].
+pub(crate) const CONNECTIONS: u32 = 16;
+
+/// The longest that an operation takes, unless configured, before the store counts as away: half
+/// of it for a connection, half of it for each statement.
+pub(crate) const OPERATION: Duration = Duration::from_secs(10);
+
+/// A connection that was not used for so long is asked for a sign of life before it is used, so
+/// that a restart of Postgres in a quiet hour costs nobody an error.
+pub(crate) const QUIET: Duration = Duration::from_secs(5);
+
+/// The oldest Postgres that is supported, as `server_version_num`.
+pub(crate) const SERVER_VERSION_MIN: i32 = 150_000;

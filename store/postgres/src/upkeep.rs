@@ -1,0 +1,69 @@
+//! Stage 9's side of the store: the outbox, what is due for removal, and a sign of life.
+
+use godwit_core::ids::ConversationId;
+use godwit_core::store::{Error, OutboxEvent, Prune, Pruned};
+use godwit_core::stored::{self, signed};
+
+use crate::error::from_driver;
+use crate::{PostgresStore, sessions};
+
+/// See [`godwit_core::store::Store::outbox`].
+pub(crate) async fn outbox(store: &PostgresStore, limit: u32) -> Result<Vec<OutboxEvent>, Error> {
+    sqlx::query_file!("queries/outbox/oldest.sql", i64::from(limit))
+        .fetch_all(&store.pool)
+        .await
+        .map_err(from_driver)?
+        .into_iter()
+        .map(|row| {
+            Ok(OutboxEvent {
+                id: row.id,
+                conversation: ConversationId(row.conversation_id.into_bytes()),
+                seq: stored::seq(row.seq)?,
+            })
+        })
+        .collect()
+}
+
+/// See [`godwit_core::store::Store::outbox_done`].
+pub(crate) async fn outbox_done(store: &PostgresStore, ids: &[i64]) -> Result<(), Error> {
+    if ids.is_empty() {
+        return Ok(());
+    }
+    sqlx::query_file!("queries/outbox/done.sql", ids)
+        .execute(&store.pool)
+        .await
+        .map_err(from_driver)?;
+    Ok(())
+}
+
+/// See [`godwit_core::store::Store::prune`].
+pub(crate) async fn prune(store: &PostgresStore, prune: Prune) -> Result<Pruned, Error> {
+    let mut tx = store.begin().await?;
+    let (now_ms, rows_max) = (signed(prune.now_ms), i64::from(prune.rows_max));
+    let mut bodies = sqlx::query_file!("queries/messages/prune_expired.sql", now_ms, rows_max)
+        .execute(&mut *tx)
+        .await
+        .map_err(from_driver)?
+        .rows_affected();
+    if let Some(before) = prune.bodies_before_ms {
+        let before = signed(before);
+        let rest = i64::from(prune.rows_max) - i64::try_from(bodies).unwrap_or(i64::MAX);
+        bodies += sqlx::query_file!("queries/messages/prune_aged.sql", before, rest)
+            .execute(&mut *tx)
+            .await
+            .map_err(from_driver)?
+            .rows_affected();
+    }
+    let sessions = sessions::prune(&mut tx, prune.now_ms, prune.rows_max).await?;
+    tx.commit().await.map_err(from_driver)?;
+    Ok(Pruned { bodies, sessions })
+}
+
+/// See [`godwit_core::store::Store::ping`].
+pub(crate) async fn ping(store: &PostgresStore) -> Result<(), Error> {
+    sqlx::query_file_scalar!("queries/migrations/ping.sql")
+        .fetch_one(&store.pool)
+        .await
+        .map_err(from_driver)?;
+    Ok(())
+}
