@@ -1,0 +1,143 @@
+//! Who comes in and what they may do: CONTRACT.md, "Connecting" and "Topics of a device".
+//!
+//! Read it in this order: [`token`], when a token is believed; [`issuer`] and [`keyring`], by whom
+//! it is signed; [`topics`] over [`filter`], what its bearer may do; [`Doorkeeper`] here, which is
+//! the broker's gate and REST's judge of tokens.
+
+use std::sync::Arc;
+
+use bytestring::ByteString;
+use godwit_core::edge::{Action, Admitted, Code, Credentials, Gate, Grant, Outcome, Task, Version};
+use godwit_core::ids::Identity;
+use parking_lot::RwLock;
+
+pub(crate) mod filter;
+mod issuer;
+pub(crate) mod keyring;
+#[cfg(test)]
+mod tests;
+pub(crate) mod token;
+mod topics;
+
+use crate::failure::Result;
+use crate::{clock, config};
+use issuer::Issuer;
+use keyring::EmbeddedKey;
+use token::{Refused, Times, Verified};
+use topics::Rules;
+
+/// The embedded issuer's name, as its tokens' `iss`.
+pub(crate) const EMBEDDED_ISSUER: &str = "godwit";
+
+/// Implements the broker's gate by tokens.
+#[derive(Debug)]
+pub(crate) struct Doorkeeper {
+    /// Replaced as a whole by [`Doorkeeper::reload`]; the lock is held for a clone only.
+    issuers: RwLock<Arc<[Issuer]>>,
+    times: Times,
+    rules: Rules,
+    /// Milliseconds since 1970.
+    clock: fn() -> u64,
+}
+
+impl Doorkeeper {
+    /// Reads the issuers' keys. `open`: anonymous clients come in too.
+    pub(crate) fn new(config: &config::Config, key: &EmbeddedKey, open: bool) -> Result<Self> {
+        Ok(Self {
+            issuers: RwLock::new(issuers(config, key)?),
+            times: Times { leeway: config.auth.leeway, age_max: config.auth.token_age_max },
+            rules: Rules { plain: config.plain.clone(), open },
+            clock: clock::now_ms,
+        })
+    }
+
+    /// Reads the issuers' keys again. When one cannot be read, all stay as they were.
+    pub(crate) fn reload(&self, config: &config::Config, key: &EmbeddedKey) -> Result<()> {
+        let issuers = issuers(config, key)?;
+        *self.issuers.write() = issuers;
+        Ok(())
+    }
+
+    /// Believes a token, or says why not.
+    pub(crate) fn verify(&self, token: &[u8]) -> std::result::Result<Verified, Refused> {
+        let issuers = Arc::clone(&self.issuers.read());
+        token::verify(token, &issuers, self.times, (self.clock)())
+    }
+
+    fn admit(&self, shown: &Credentials) -> std::result::Result<Admitted, Outcome> {
+        let password = match &shown.password {
+            Some(password) if !password.is_empty() => password,
+            _ if self.rules.open => return anonymous(shown),
+            _ => return Err(refused(Code::BAD_CREDENTIALS, "a token is needed as password")),
+        };
+        // What can be refused without looking at a signature is refused first.
+        let client_id = shown.client_id.as_ref() as &str;
+        if client_id.is_empty() && shown.version == Version::V3 {
+            return Err(refused(Code::CLIENT_ID_INVALID, "the client id must be user:device"));
+        }
+        const NOT_THE_TOKENS: &str = "the client id must be the token's sub:dev";
+        if !client_id.is_empty() && client_id.parse::<Identity>().is_err() {
+            return Err(refused(Code::NOT_AUTHORIZED, NOT_THE_TOKENS));
+        }
+        let verified = self.verify(password).map_err(|why| match why {
+            Refused::Bad(text) => refused(Code::BAD_CREDENTIALS, text),
+            Refused::Untimely(text) => refused(Code::NOT_AUTHORIZED, text),
+        })?;
+        let own: ByteString = verified.identity.to_string().into();
+        if !client_id.is_empty() && shown.client_id != own {
+            return Err(refused(Code::NOT_AUTHORIZED, NOT_THE_TOKENS));
+        }
+        let user_name = shown.user_name.as_deref().unwrap_or_default();
+        if !user_name.is_empty() && user_name != verified.identity.user.as_str() {
+            return Err(refused(Code::NOT_AUTHORIZED, "the user name must be the token's sub"));
+        }
+        Ok(Admitted {
+            client_id: own,
+            identity: Some(verified.identity),
+            publish: verified.publish,
+            subscribe: verified.subscribe,
+            expires_ms: Some(verified.expires_ms),
+        })
+    }
+}
+
+impl Gate for Doorkeeper {
+    fn authenticate(
+        &self,
+        credentials: Credentials,
+    ) -> Task<'_, std::result::Result<Admitted, Outcome>> {
+        Box::pin(async move { self.admit(&credentials) })
+    }
+
+    fn authorize(&self, who: &Admitted, action: Action<'_>) -> Grant {
+        self.rules.decide(who, action)
+    }
+}
+
+fn issuers(config: &config::Config, key: &EmbeddedKey) -> Result<Arc<[Issuer]>> {
+    std::iter::once(Ok(Issuer::embedded(key)))
+        .chain(config.auth.issuers.iter().map(Issuer::load))
+        .collect()
+}
+
+/// Only in open mode: a client without a token, under any client id.
+fn anonymous(shown: &Credentials) -> std::result::Result<Admitted, Outcome> {
+    let client_id = if shown.client_id.is_empty() {
+        let random = clock::random::<16>()
+            .map_err(|_| refused(Code::UNSPECIFIED, "no client id can be assigned now"))?;
+        format!("anonymous-{}", godwit_core::ids::MessageId(random)).into()
+    } else {
+        shown.client_id.clone()
+    };
+    Ok(Admitted {
+        client_id,
+        identity: None,
+        publish: Vec::new(),
+        subscribe: Vec::new(),
+        expires_ms: None,
+    })
+}
+
+fn refused(code: Code, text: &'static str) -> Outcome {
+    Outcome::refused(code, text)
+}

@@ -1,0 +1,220 @@
+//! The configuration: what may be set, where values come from, what is refused.
+//!
+//! Read it in this order: [`Config`] here; [`keys`], the table of all keys; [`layers`], how default,
+//! file, environment and command line lie over each other; [`load()`]; [`relations`], what must hold
+//! between values; [`print`].
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde::de::Deserializer;
+
+mod defaults;
+pub(crate) mod keys;
+pub(crate) mod layers;
+mod load;
+pub(crate) mod print;
+mod relations;
+pub(crate) mod span;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use load::{Loaded, Sources, load};
+
+use crate::secret::Secret;
+
+/// The complete, commented default.
+pub(crate) const DEFAULT: &str = include_str!("../../../config/default.toml");
+
+/// The configuration in force. Each field is described in `config/default.toml`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+pub(crate) struct Config {
+    pub(crate) server: Server,
+    pub(crate) listen: Listen,
+    pub(crate) store: Store,
+    pub(crate) auth: Auth,
+    pub(crate) limits: Limits,
+    pub(crate) commit: Commit,
+    pub(crate) retention: Retention,
+    pub(crate) plain: Plain,
+    pub(crate) log: Log,
+}
+
+/// `[server]`
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub(crate) struct Server {
+    pub(crate) data_dir: PathBuf,
+    pub(crate) worker_threads: usize,
+    #[serde(deserialize_with = "span::deserialize")]
+    pub(crate) shutdown_timeout: Duration,
+}
+
+/// `[listen]`; `None`: off.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub(crate) struct Listen {
+    #[serde(deserialize_with = "address")]
+    pub(crate) mqtt: Option<SocketAddr>,
+    #[serde(deserialize_with = "address")]
+    pub(crate) mqtts: Option<SocketAddr>,
+    #[serde(deserialize_with = "address")]
+    pub(crate) ws: Option<SocketAddr>,
+    #[serde(deserialize_with = "address")]
+    pub(crate) wss: Option<SocketAddr>,
+    #[serde(deserialize_with = "address")]
+    pub(crate) http: Option<SocketAddr>,
+    pub(crate) tls_cert_file: PathBuf,
+    pub(crate) tls_key_file: PathBuf,
+    pub(crate) ws_origins: Vec<String>,
+}
+
+impl Listen {
+    /// All listeners with their names, in the order in which they are bound and shown.
+    pub(crate) fn all(&self) -> [(&'static str, Option<SocketAddr>); 5] {
+        [
+            ("mqtt", self.mqtt),
+            ("mqtts", self.mqtts),
+            ("ws", self.ws),
+            ("wss", self.wss),
+            ("http", self.http),
+        ]
+    }
+}
+
+/// `[store]`
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub(crate) struct Store {
+    pub(crate) kind: StoreKind,
+    pub(crate) sqlite_file: PathBuf,
+    pub(crate) postgres_url: Secret,
+    pub(crate) postgres_connections_max: u32,
+    #[serde(deserialize_with = "span::deserialize")]
+    pub(crate) postgres_timeout: Duration,
+}
+
+/// Which store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum StoreKind {
+    Sqlite,
+    Postgres,
+}
+
+/// `[auth]`
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub(crate) struct Auth {
+    pub(crate) embedded_key_file: PathBuf,
+    pub(crate) admin_token_file: PathBuf,
+    #[serde(deserialize_with = "span::deserialize")]
+    pub(crate) leeway: Duration,
+    #[serde(deserialize_with = "span::deserialize")]
+    pub(crate) token_age_max: Duration,
+    pub(crate) issuers: Vec<Issuer>,
+}
+
+/// `[[auth.issuers]]`
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub(crate) struct Issuer {
+    pub(crate) name: String,
+    pub(crate) algorithm: Algorithm,
+    #[serde(default)]
+    pub(crate) key_file: Option<PathBuf>,
+    #[serde(default)]
+    pub(crate) jwks_file: Option<PathBuf>,
+}
+
+/// What an outside issuer may sign with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub(crate) enum Algorithm {
+    #[serde(rename = "EdDSA")]
+    EdDsa,
+    #[serde(rename = "ES256")]
+    Es256,
+    #[serde(rename = "RS256")]
+    Rs256,
+}
+
+/// `[limits]`
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub(crate) struct Limits {
+    pub(crate) body_bytes_max: usize,
+    pub(crate) packet_bytes_max: u32,
+    pub(crate) receive_maximum: u16,
+    pub(crate) inflight_default: u16,
+    pub(crate) inflight_max: u16,
+    pub(crate) queue_deliveries_max: usize,
+    pub(crate) queue_bytes_max: usize,
+    pub(crate) offline_deliveries_max: usize,
+    pub(crate) publishes_per_s: u32,
+    pub(crate) publish_bytes_per_s: u32,
+    #[serde(deserialize_with = "span::deserialize")]
+    pub(crate) keep_alive_max: Duration,
+    #[serde(deserialize_with = "span::deserialize")]
+    pub(crate) session_expiry_max: Duration,
+    pub(crate) connections_max: usize,
+    pub(crate) connections_per_address_max: usize,
+    pub(crate) handshakes_max: usize,
+    #[serde(deserialize_with = "span::deserialize")]
+    pub(crate) connect_timeout: Duration,
+    #[serde(deserialize_with = "span::deserialize")]
+    pub(crate) write_stall_max: Duration,
+    pub(crate) retained_max: usize,
+    pub(crate) subscriptions_max: usize,
+    pub(crate) topic_alias_max: u16,
+}
+
+/// `[commit]`
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub(crate) struct Commit {
+    pub(crate) batch_sends_max: usize,
+    #[serde(deserialize_with = "span::deserialize")]
+    pub(crate) delay_max: Duration,
+    pub(crate) lanes: usize,
+    pub(crate) queue_sends_max: usize,
+    pub(crate) queue_bytes_max: usize,
+    #[serde(deserialize_with = "span::deserialize")]
+    pub(crate) hold_max: Duration,
+    #[serde(deserialize_with = "span::deserialize")]
+    pub(crate) cursor_delay: Duration,
+}
+
+/// `[retention]`
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub(crate) struct Retention {
+    /// Zero: forever.
+    #[serde(deserialize_with = "span::deserialize")]
+    pub(crate) bodies_age_max: Duration,
+    #[serde(deserialize_with = "span::deserialize")]
+    pub(crate) interval: Duration,
+}
+
+/// `[plain]`
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+pub(crate) struct Plain {
+    pub(crate) publish: Vec<String>,
+    pub(crate) subscribe: Vec<String>,
+}
+
+/// `[log]`
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub(crate) struct Log {
+    pub(crate) format: LogFormat,
+    pub(crate) filter: String,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LogFormat {
+    Human,
+    Json,
+}
+
+fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SocketAddr>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    if text.is_empty() {
+        return Ok(None);
+    }
+    text.parse().map(Some).map_err(serde::de::Error::custom)
+}

@@ -1,0 +1,212 @@
+//! The one place that chooses adapters and joins the roles.
+//!
+//! Start: store, bus, bridge, broker, worker, REST. Stop, the other way round: `/readyz` says no;
+//! the broker tells its clients and lets held PUBACKs out; the bridge commits what waits and stores
+//! cursors; the worker ends its step; REST answers what it has; the store closes.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
+
+use godwit_bridge::Bridge;
+use godwit_broker::Broker;
+use godwit_broker::listen::{Census, Tls};
+use godwit_bus::InProcess;
+use godwit_core::bus::{Announce, Listen, Stream};
+use godwit_core::edge::{Gate, Upstream};
+use godwit_storage_worker::Worker;
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::api::{self, Api};
+use crate::auth::Doorkeeper;
+use crate::auth::keyring::{AdminToken, EmbeddedKey};
+use crate::clock;
+use crate::config::Config;
+use crate::failure::Result;
+use crate::listeners::Bound;
+use crate::store::Opened;
+
+/// What is needed to serve.
+pub(crate) struct Parts {
+    /// In force.
+    pub(crate) config: Config,
+    /// Bound and not yet served.
+    pub(crate) bound: Bound,
+    /// With a schema that fits.
+    pub(crate) store: Opened,
+    /// The embedded issuer's.
+    pub(crate) key: EmbeddedKey,
+    /// For REST.
+    pub(crate) admin: AdminToken,
+    /// For `/metrics`.
+    pub(crate) metrics: PrometheusHandle,
+    /// `godwit dev --open`.
+    pub(crate) open: bool,
+}
+
+/// A server that serves.
+pub(crate) struct Running {
+    config: Config,
+    key: EmbeddedKey,
+    door: Arc<Doorkeeper>,
+    tls: Option<Tls>,
+    api: Arc<Api>,
+    broker: Arc<Broker>,
+    bridge: Arc<Bridge>,
+    worker: Worker,
+    bus: Arc<InProcess>,
+    http: Option<JoinHandle<()>>,
+    stop: watch::Sender<bool>,
+    store: Opened,
+}
+
+/// Starts all roles. From its return on clients are served.
+pub(crate) fn start(parts: Parts) -> Result<Running> {
+    let Parts { config, bound, store, key, admin, metrics, open } = parts;
+    let door = Arc::new(Doorkeeper::new(&config, &key, open)?);
+    let port = store.port();
+    let bus = InProcess::new();
+    let announce: Arc<dyn Announce> = Arc::clone(&bus) as _;
+    let bridge = Bridge::start(
+        Arc::clone(&port),
+        Arc::clone(&announce),
+        bridge_options(&config, &store),
+        u64::from_be_bytes(clock::random()?),
+    );
+    bus.listen(Arc::clone(&bridge) as Arc<dyn Listen>);
+    let broker = Broker::new(
+        broker_options(&config),
+        Census::new(config.limits.connections_max, config.limits.connections_per_address_max),
+        Arc::clone(&door) as Arc<dyn Gate>,
+        Some(Arc::clone(&bridge) as Arc<dyn Upstream>),
+    );
+    let stream: Arc<dyn Stream> = Arc::clone(&bus) as _;
+    let worker = Worker::start(Arc::clone(&port), stream, worker_options(&config));
+    for listener in bound.mqtt {
+        broker.serve(listener);
+    }
+    let api = Arc::new(Api {
+        store: port,
+        announce,
+        door: Arc::clone(&door),
+        admin,
+        metrics,
+        serving: AtomicBool::new(true),
+    });
+    let (stop, mut stopped) = watch::channel(false);
+    let http = bound.http.map(|listener| {
+        let router = api::router(Arc::clone(&api));
+        tokio::spawn(api::serve::serve(listener, router, async move {
+            let _ = stopped.wait_for(|stop| *stop).await;
+        }))
+    });
+    let tls = bound.tls;
+    Ok(Running { config, key, door, tls, api, broker, bridge, worker, bus, http, stop, store })
+}
+
+impl Running {
+    /// Reads certificates and issuers' keys again; what cannot be read stays as it was.
+    pub(crate) fn reload(&self) {
+        if let Some(tls) = &self.tls {
+            match tls.reload() {
+                Ok(()) => tracing::info!("the TLS certificate was read again"),
+                Err(error) => {
+                    tracing::error!(%error, "the TLS certificate stays as it was");
+                }
+            }
+        }
+        match self.door.reload(&self.config, &self.key) {
+            Ok(()) => tracing::info!("the issuers' keys were read again"),
+            Err(failure) => tracing::error!(%failure, "the issuers' keys stay as they were"),
+        }
+    }
+
+    /// Ends within `server.shutdown_timeout`.
+    pub(crate) async fn stop(self) {
+        let deadline = Instant::now() + self.config.server.shutdown_timeout;
+        let left = |share: f64| deadline.saturating_duration_since(Instant::now()).mul_f64(share);
+        tracing::info!(connections = self.broker.connections(), "stopping");
+        self.api.drain();
+        // Each later step keeps a share of the time, whatever the steps before it took.
+        self.broker.shutdown(left(0.6)).await;
+        self.bridge.shutdown(left(0.6)).await;
+        in_time(left(0.4), "the storage worker", self.worker.shutdown()).await;
+        self.stop.send_replace(true);
+        if let Some(http) = self.http {
+            let cut = http.abort_handle();
+            in_time(left(0.4), "REST", async { drop(http.await) }).await;
+            cut.abort();
+        }
+        self.bus.close();
+        in_time(left(1.0), "the store", self.store.close()).await;
+        tracing::info!("stopped");
+    }
+}
+
+async fn in_time(limit: Duration, what: &str, step: impl Future<Output = ()>) {
+    if tokio::time::timeout(limit, step).await.is_err() {
+        tracing::warn!(what, "did not end in time");
+    }
+}
+
+fn broker_options(config: &Config) -> godwit_broker::Options {
+    let limits = &config.limits;
+    godwit_broker::Options {
+        receive_maximum: limits.receive_maximum,
+        inflight_default: limits.inflight_default,
+        inflight_max: limits.inflight_max,
+        packet_bytes_max: limits.packet_bytes_max,
+        topic_alias_max: limits.topic_alias_max,
+        keep_alive_max: limits.keep_alive_max,
+        session_expiry_max: limits.session_expiry_max,
+        connect_timeout: limits.connect_timeout,
+        queue_deliveries_max: limits.queue_deliveries_max,
+        queue_bytes_max: limits.queue_bytes_max,
+        offline_deliveries_max: limits.offline_deliveries_max,
+        publishes_per_s: limits.publishes_per_s,
+        publish_bytes_per_s: limits.publish_bytes_per_s,
+        write_stall_max: limits.write_stall_max,
+        retained_max: limits.retained_max,
+        subscriptions_max: limits.subscriptions_max,
+    }
+}
+
+fn bridge_options(config: &Config, store: &Opened) -> godwit_bridge::Options {
+    let commit = &config.commit;
+    godwit_bridge::Options {
+        body_bytes_max: config.limits.body_bytes_max,
+        commit_lanes: store.lanes(commit.lanes),
+        batch_sends_max: commit.batch_sends_max,
+        batch_delay: commit.delay_max,
+        queue_sends_max: commit.queue_sends_max,
+        queue_bytes_max: commit.queue_bytes_max,
+        hold_max: commit.hold_max,
+        cursor_delay: commit.cursor_delay,
+    }
+}
+
+fn worker_options(config: &Config) -> godwit_storage_worker::Options {
+    let retention = &config.retention;
+    godwit_storage_worker::Options {
+        retention_interval: retention.interval,
+        bodies_kept: (!retention.bodies_age_max.is_zero()).then_some(retention.bodies_age_max),
+        ..godwit_storage_worker::Options::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `config/default.toml` and the roles say the same.
+    #[test]
+    fn the_roles_have_the_same_defaults() {
+        let config = Config::default();
+        let broker = format!("{:?}", godwit_broker::Options::default());
+        assert_eq!(format!("{:?}", broker_options(&config)), broker);
+        let worker = format!("{:?}", godwit_storage_worker::Options::default());
+        assert_eq!(format!("{:?}", worker_options(&config)), worker);
+    }
+}

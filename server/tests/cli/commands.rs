@@ -1,0 +1,149 @@
+//! Commands that end by themselves, and what stops a server from starting.
+
+use std::net::TcpListener;
+
+use super::{Dir, done, godwit, refused};
+
+#[test]
+fn the_configuration_can_be_looked_at() {
+    let dir = Dir::new();
+    let default = done(&godwit(&["config", "default"]).output().unwrap());
+    assert!(default.contains("[listen]") && default.contains("# "));
+    let file = dir.write("godwit.toml", &default);
+    let good = done(&godwit(&["config", "check", "--config", &file]).output().unwrap());
+    assert!(good.contains("good"));
+
+    let file = dir.write("secret.toml", "[store]\npostgres_url = \"postgres://u:hunter2@h/d\"\n");
+    let printed = godwit(&["config", "print", "--config", &file, "--set", "log.format=json"])
+        .env("GODWIT__LIMITS__RECEIVE_MAXIMUM", "7")
+        .output()
+        .unwrap();
+    let printed = done(&printed);
+    assert!(!printed.contains("hunter2"), "{printed}");
+    for (key, origin) in [
+        ("postgres_url = \"***\"", "secret.toml:2"),
+        ("receive_maximum = 7", "GODWIT__LIMITS__RECEIVE_MAXIMUM"),
+        ("format = \"json\"", "the command line"),
+        ("body_bytes_max = 262144", "default"),
+    ] {
+        let line = printed.lines().find(|line| line.starts_with(key));
+        assert!(line.is_some_and(|line| line.ends_with(origin)), "{key}: {line:?}");
+    }
+}
+
+#[test]
+fn mistakes_in_the_configuration_end_every_command_that_reads_it() {
+    let dir = Dir::new();
+    let file = dir.write("godwit.toml", "[listen]\nmqqt = \"127.0.0.1:1883\"\n");
+    for command in [
+        &["config", "check"][..],
+        &["serve"],
+        &["dev"],
+        &["migrate", "status"],
+        &["token", "--user", "a", "--device", "b"],
+    ] {
+        let output = godwit(command).args(["--config", &file]).output().unwrap();
+        let error = refused(&output);
+        assert!(error.contains("godwit.toml:2: no such key: listen.mqqt"), "{error}");
+        assert!(error.contains("did you mean listen.mqtt?"), "{error}");
+    }
+    let output = godwit(&["config", "check", "--config", "/no/such/file"]).output().unwrap();
+    assert!(refused(&output).contains("/no/such/file"));
+    let output = godwit(&["config", "check"]).env("GODWIT__LISTEN__MQQT", "x").output().unwrap();
+    assert!(refused(&output).contains("did you mean GODWIT__LISTEN__MQTT?"));
+    let output = godwit(&["config", "check", "--set", "log.filter=a=loud"]).output().unwrap();
+    assert!(refused(&output).contains("log.filter"));
+    let missing = "auth.issuers=[{name=\"x\",algorithm=\"EdDSA\",key_file=\"/no/key.pem\"}]";
+    let output = godwit(&["config", "check", "--set", missing]).output().unwrap();
+    assert!(refused(&output).contains("/no/key.pem"));
+}
+
+#[test]
+fn usage_is_told_with_exit_code_2() {
+    for arguments in [&["--no-such"][..], &["token", "--user", "a/b", "--device", "c"], &[]] {
+        assert_eq!(godwit(arguments).output().unwrap().status.code(), Some(2));
+    }
+    let help = done(&godwit(&["--help"]).output().unwrap());
+    for word in ["dev", "serve", "token", "migrate", "config", "First steps"] {
+        assert!(help.contains(word), "{help}");
+    }
+}
+
+#[test]
+fn tokens_are_minted_by_one_key() {
+    let dir = Dir::new();
+    let mint = || {
+        let arguments = ["token", "--user", "alice", "--device", "phone", "--data", dir.text()];
+        done(&godwit(&arguments).output().unwrap())
+    };
+    let (first, second) = (mint(), mint());
+    for token in [&first, &second] {
+        assert_eq!(token.lines().count(), 1);
+        assert_eq!(token.trim().split('.').count(), 3);
+    }
+    assert_eq!(first.split('.').next(), second.split('.').next());
+    let key = std::fs::metadata(dir.path().join("issuer.key")).unwrap();
+    assert_eq!(std::os::unix::fs::PermissionsExt::mode(&key.permissions()) & 0o777, 0o600);
+    let output = godwit(&["token", "--user", "a", "--device", "b", "--ttl", "500d", "--data"])
+        .arg(dir.path())
+        .output()
+        .unwrap();
+    assert!(refused(&output).contains("auth.token_age_max is 400d"));
+}
+
+#[test]
+fn a_server_that_cannot_start_says_why() {
+    let dir = Dir::new();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let busy = format!("listen.mqtt={}", taken.local_addr().unwrap());
+    let off = ["--set", "listen.ws=", "--set", "listen.http="];
+    for command in ["serve", "dev"] {
+        let output =
+            godwit(&[command, "--data", dir.text(), "--set", &busy]).args(off).output().unwrap();
+        let error = refused(&output);
+        assert!(error.contains("listen.mqtt") && error.contains("in use"), "{error}");
+    }
+
+    let file = dir.write("file", "x");
+    for command in ["serve", "dev"] {
+        let output = godwit(&[command, "--data", &format!("{file}/below")]).output().unwrap();
+        let error = refused(&output);
+        assert!(error.contains("cannot be written") && error.contains("--data"), "{error}");
+    }
+
+    // Nobody listens on a port that was just given back.
+    let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let output = godwit(&["serve", "--data", dir.text(), "--set", "store.kind=postgres"])
+        .args(["--set", "listen.mqtt=127.0.0.1:0", "--set", "store.postgres_timeout=1s"])
+        .args(off)
+        .env("GODWIT__STORE__POSTGRES_URL", format!("postgres://u:hunter2@{gone}/d"))
+        .output()
+        .unwrap();
+    let error = refused(&output);
+    assert!(error.contains("Postgres cannot be reached"), "{error}");
+    assert!(error.contains("store.postgres_url") && !error.contains("hunter2"), "{error}");
+
+    let other = Dir::new();
+    other.write("godwit.db", "this is no database, but long enough to look like one would");
+    let output = godwit(&["serve", "--data", other.text(), "--set", "listen.mqtt=127.0.0.1:0"])
+        .args(off)
+        .output()
+        .unwrap();
+    assert!(refused(&output).contains("godwit.db"));
+
+    let output = godwit(&["dev", "--open", "--data", dir.text(), "--set", "listen.mqtt=0.0.0.0:0"])
+        .output()
+        .unwrap();
+    assert!(refused(&output).contains("not loopback"));
+}
+
+#[test]
+fn the_schema_can_be_looked_at_and_brought_up() {
+    let dir = Dir::new();
+    let migrate =
+        |action: &str| done(&godwit(&["migrate", action, "--data", dir.text()]).output().unwrap());
+    assert!(migrate("status").contains("to apply"));
+    assert!(migrate("up").contains("up to date"));
+    assert!(migrate("up").contains("up to date"));
+    assert!(migrate("status").contains("up to date"));
+}
