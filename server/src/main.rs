@@ -21,6 +21,7 @@ mod metrics;
 mod secret;
 mod signals;
 mod store;
+mod supervisor;
 #[cfg(test)]
 mod testing;
 mod wire;

@@ -8,6 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use jsonwebtoken::jwk::{Jwk, JwkSet};
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
@@ -358,4 +359,31 @@ fn keys_are_read_again_and_bad_files_are_told() {
     door.config.auth.issuers = vec![issuer("x", config::Algorithm::EdDsa, "missing.pem")];
     let message = door.door.reload(&door.config, &door.embedded).unwrap_err().to_string();
     assert!(message.contains("missing.pem"), "{message}");
+}
+
+#[test]
+fn a_token_changed_anywhere_is_refused() {
+    let door = door(false);
+    let good = sign(Algorithm::EdDSA, None, &claims("ed"), &keys().ed);
+    for (i, old) in good.char_indices() {
+        let new = if old == 'A' { 'B' } else { 'A' };
+        let mut changed = good.clone();
+        changed.replace_range(i..=i, &new.to_string());
+        assert!(door.door.verify(changed.as_bytes()).is_err(), "byte {i} of {good}");
+    }
+    for end in 0..good.len() {
+        assert!(door.door.verify(&good.as_bytes()[..end]).is_err(), "cut at {end}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_are_no_token(bytes in prop::collection::vec(any::<u8>(), 0..64), parts: [Vec<u8>; 3]) {
+        let issuers: &[Issuer] = &[Issuer::embedded(&EmbeddedKey::stand_in())];
+        let times = Times { leeway: Duration::ZERO, age_max: Duration::from_secs(60) };
+        let dotted = parts.map(|part| URL_SAFE_NO_PAD.encode(part)).join(".");
+        for token in [bytes.as_slice(), dotted.as_bytes()] {
+            prop_assert!(token::verify(token, issuers, times, NOW_S * 1000).is_err());
+        }
+    }
 }

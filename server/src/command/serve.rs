@@ -8,6 +8,7 @@ use crate::listeners::Bound;
 use crate::lock::DataLock;
 use crate::signals::{Signals, Wish};
 use crate::store::{Opened, Pending};
+use crate::supervisor::{self, State};
 use crate::wire::{self, Parts, Running};
 use crate::{clock, files, logging, metrics};
 
@@ -33,7 +34,6 @@ pub(crate) fn run(settings: &Settings) -> Result<()> {
             store,
         };
         let running = wire::start(parts)?;
-        tracing::info!("ready");
         until_stopped(running, signals).await;
         Ok(())
     })
@@ -41,8 +41,11 @@ pub(crate) fn run(settings: &Settings) -> Result<()> {
 
 /// Serves until a signal says stop; then ends gracefully.
 pub(crate) async fn until_stopped(running: Running, mut signals: Signals) {
+    tracing::info!("ready");
+    supervisor::tell(State::Ready);
     while signals.next().await == Wish::Reload {
         running.reload();
     }
+    supervisor::tell(State::Stopping);
     running.stop().await;
 }

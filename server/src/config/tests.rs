@@ -1,6 +1,9 @@
 //! The configuration as a whole.
 
 use std::collections::BTreeSet;
+use std::path::Path;
+
+use proptest::prelude::*;
 
 use super::keys::KEYS;
 use super::layers::Layers;
@@ -160,4 +163,29 @@ fn what_is_printed_reads_back_and_hides_secrets() {
     let mut expected = loaded.config;
     expected.store.postgres_url = crate::secret::Secret::new("***");
     assert_eq!(again.config, expected);
+}
+
+#[test]
+fn a_file_cut_anywhere_is_read_or_refused() {
+    let text = "[limits]\nreceive_maximum = 10\n[[auth.issuers]]\nname = \"a\"\n\
+                algorithm = \"ES256\"\nkey_file = \"k\"\n";
+    for end in 0..=text.len() {
+        match load_file(&text[..end], &[], &[]) {
+            Ok(loaded) => assert!(loaded.config.limits.receive_maximum > 0),
+            Err(message) => assert!(message.contains("godwit.toml:"), "{message}"),
+        }
+    }
+}
+
+proptest! {
+    /// No text makes the reader panic, and what it takes passes the table's own checks.
+    #[test]
+    fn any_text_is_read_or_refused(text in "(\\[{0,2}(listen|limits|auth|x)[.a-z]*\\]{0,2}|[a-z_.]{0,9}|=|\"|\n|[0-9]|[#\\\\{}é]| ){0,24}") {
+        let mut layers = Layers::default();
+        layers.defaults(DEFAULT);
+        layers.file(Path::new("any.toml"), &text);
+        for key in KEYS {
+            prop_assert!(key.kind.allows(&layers.values[key.path].0), "{}", key.path);
+        }
+    }
 }
