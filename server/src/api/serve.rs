@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use axum::Router;
 use axum::serve::Listener;
@@ -23,7 +24,7 @@ pub(crate) async fn serve(
     stop: impl Future<Output = ()> + Send + 'static,
 ) {
     let places = Arc::new(Semaphore::new(HTTP_CONNECTIONS_MAX));
-    let listener = Bounded { listener, places };
+    let listener = Bounded { listener, places, silence_max: HTTP_SILENCE_MAX };
     // It ends by `stop` alone: errors of single connections end these.
     let _ = axum::serve(listener, router).with_graceful_shutdown(stop).await;
 }
@@ -32,6 +33,7 @@ pub(crate) async fn serve(
 struct Bounded {
     listener: TcpListener,
     places: Arc<Semaphore>,
+    silence_max: Duration,
 }
 
 impl Listener for Bounded {
@@ -43,7 +45,9 @@ impl Listener for Bounded {
         let place = Arc::clone(&self.places).acquire_owned().await.ok();
         // axum's own accept waits and goes on when file descriptors are used up.
         let (stream, address) = Listener::accept(&mut self.listener).await;
-        (Connection { stream, silence: Box::pin(sleep(HTTP_SILENCE_MAX)), _place: place }, address)
+        let silence_max = self.silence_max;
+        let silence = Box::pin(sleep(silence_max));
+        (Connection { stream, silence_max, silence, _place: place }, address)
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -54,6 +58,7 @@ impl Listener for Bounded {
 /// A connection that fails when nothing was read for too long.
 struct Connection {
     stream: TcpStream,
+    silence_max: Duration,
     silence: Pin<Box<Sleep>>,
     _place: Option<OwnedSemaphorePermit>,
 }
@@ -66,7 +71,8 @@ impl AsyncRead for Connection {
     ) -> Poll<io::Result<()>> {
         match Pin::new(&mut self.stream).poll_read(cx, buf) {
             Poll::Ready(result) => {
-                self.silence.as_mut().reset(Instant::now() + HTTP_SILENCE_MAX);
+                let until = Instant::now() + self.silence_max;
+                self.silence.as_mut().reset(until);
                 Poll::Ready(result)
             }
             Poll::Pending => {
@@ -92,5 +98,45 @@ impl AsyncWrite for Connection {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::AsyncReadExt as _;
+
+    async fn bounded(places: usize, silence_max: Duration) -> (Bounded, SocketAddr) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let places = Arc::new(Semaphore::new(places));
+        (Bounded { listener, places, silence_max }, address)
+    }
+
+    #[tokio::test]
+    async fn a_silent_connection_ends() {
+        let (mut listener, address) = bounded(9, Duration::from_millis(20)).await;
+        let client = TcpStream::connect(address).await.unwrap();
+        let (mut server, _) = listener.accept().await;
+        let error = server.read_u8().await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        drop(client);
+    }
+
+    #[tokio::test]
+    async fn a_full_listener_waits_for_a_place() {
+        let (mut listener, address) = bounded(1, HTTP_SILENCE_MAX).await;
+        let _clients = (
+            TcpStream::connect(address).await.unwrap(),
+            TcpStream::connect(address).await.unwrap(),
+        );
+        let (first, _) = listener.accept().await;
+        {
+            let mut second = std::pin::pin!(listener.accept());
+            let mut cx = Context::from_waker(std::task::Waker::noop());
+            assert!(second.as_mut().poll(&mut cx).is_pending());
+        }
+        drop(first);
+        let _ = listener.accept().await;
     }
 }

@@ -50,8 +50,8 @@ impl EmbeddedKey {
         &self.0
     }
 
-    /// Mints a token for `identity`, valid for `ttl` from `now_ms` (milliseconds since 1970), in
-    /// whole seconds.
+    /// Mints a token for `identity`, valid for at least `ttl` from `now_ms` (milliseconds since
+    /// 1970): its end is a whole second, rounded up.
     pub(crate) fn mint(
         &self,
         identity: &Identity,
@@ -59,15 +59,14 @@ impl EmbeddedKey {
         acl: Option<Acl>,
         now_ms: u64,
     ) -> Result<Secret> {
-        let now_s = now_ms / 1000;
         let claims = Claims {
             iss: Some(EMBEDDED_ISSUER.to_owned()),
             sub: identity.user.to_string(),
             dev: identity.device.to_string(),
             aud: Audience::One(token::AUDIENCE.to_owned()),
-            exp: now_s.saturating_add(ttl.as_secs()).into(),
+            exp: now_ms.div_ceil(1000).saturating_add(ttl.as_secs()).into(),
             nbf: None,
-            iat: Some(now_s.into()),
+            iat: Some((now_ms / 1000).into()),
             acl,
         };
         let key = EncodingKey::from_secret(&self.0);

@@ -315,6 +315,14 @@ fn what_is_minted_is_believed() {
     let verified = door.door.verify(minted.expose().as_bytes()).unwrap();
     assert_eq!((verified.identity, verified.expires_ms), (who, (NOW_S + 90) * 1000));
     assert_eq!(verified.publish, ["a/#"]);
+    // Never shorter than asked for, and the longest one is not refused for its rounding.
+    let longest = door.config.auth.token_age_max;
+    let minted = door
+        .embedded
+        .mint(&"bob:laptop".parse().unwrap(), longest, None, NOW_S * 1000 + 1)
+        .unwrap();
+    let verified = door.door.verify(minted.expose().as_bytes()).unwrap();
+    assert_eq!(verified.expires_ms, (NOW_S + 1 + longest.as_secs()) * 1000);
 }
 
 #[test]

@@ -153,7 +153,8 @@ fn believe(claims: Claims, times: Times, now_ms: u64) -> Result<Verified, Refuse
     if expires_ms <= now_ms {
         return Err(Refused::Untimely("the token has expired"));
     }
-    if exp_ms > now_ms.saturating_add(millis(times.age_max)) {
+    // A second more, for issuers that round up.
+    if exp_ms > now_ms.saturating_add(millis(times.age_max)).saturating_add(1000) {
         return Err(Refused::Bad("the token's exp is too far ahead"));
     }
     if let Some(nbf) = &claims.nbf {

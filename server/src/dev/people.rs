@@ -1,7 +1,6 @@
 //! Who is there to try things with: alice and bob, their tokens, and a conversation.
 
 use std::path::Path;
-use std::time::Duration;
 
 use godwit_core::ids::{ConversationId, DeviceId, Identity, UserId};
 use godwit_core::membership::{ConversationKind, NewConversation, Role};
@@ -31,8 +30,6 @@ fn defect(error: impl std::fmt::Display) -> Failure {
 
 /// Mints the tokens, valid for 30 days (or as long as the configuration allows).
 pub(super) fn tokens(key: &EmbeddedKey, config: &Config, now_ms: u64) -> Result<Vec<Person>> {
-    // A second less than the most, so that the clock's next tick does not make it too long.
-    let most = config.auth.token_age_max.saturating_sub(Duration::from_secs(1));
     DEVICES
         .iter()
         .map(|(user, device)| {
@@ -40,7 +37,8 @@ pub(super) fn tokens(key: &EmbeddedKey, config: &Config, now_ms: u64) -> Result<
                 user: UserId::new(user).map_err(defect)?,
                 device: DeviceId::new(device).map_err(defect)?,
             };
-            let token = key.mint(&identity, DEV_TOKEN_TTL.min(most), None, now_ms)?;
+            let token =
+                key.mint(&identity, DEV_TOKEN_TTL.min(config.auth.token_age_max), None, now_ms)?;
             Ok(Person { user, device, token })
         })
         .collect()
