@@ -254,23 +254,31 @@ impl Godwit {
         id.unwrap_or_else(|| panic!("no id in {found}")).to_owned()
     }
 
-    /// Rows of a table of its store, counted from outside: by psql, or by Python's sqlite3.
+    /// Rows of a table of its store, counted from outside.
     pub async fn rows(&self, table: &str) -> u64 {
-        let query = format!("select count(*) from {table}");
+        let text = self.alter(&format!("select count(*) from {table}")).await;
+        text.parse().unwrap_or_else(|_| panic!("rows of {table}: {text}"))
+    }
+
+    /// Runs a statement on its store from outside, by psql or Python's sqlite3; the first column of
+    /// the first row, if there is one.
+    pub async fn alter(&self, statement: &str) -> String {
+        const SQLITE: &str = "import sqlite3, sys\n\
+            with sqlite3.connect(sys.argv[1], timeout=10) as store:\n    \
+                row = store.execute(sys.argv[2]).fetchone()\n\
+            print(row[0] if row else '')";
         let mut command;
         if let Some(url) = &self.options.postgres_url {
             command = Command::new("psql");
-            command.args(["-qtAX", "-c", &query, url]);
+            command.args(["-qtAX", "-c", statement, url]);
         } else {
-            let code = "import sqlite3, sys\n\
-                        print(sqlite3.connect(sys.argv[1], timeout=10).execute(sys.argv[2]).fetchone()[0])";
             command = Command::new("python3");
-            command.args(["-c", code]).arg(self.data().join("godwit.db")).arg(&query);
+            command.args(["-c", SQLITE]).arg(self.data().join("godwit.db")).arg(statement);
         }
         let out = command.stdin(Stdio::null()).output().await.expect("a client of the store");
-        let text = String::from_utf8_lossy(&out.stdout).trim().to_owned();
         let error = String::from_utf8_lossy(&out.stderr);
-        text.parse().unwrap_or_else(|_| panic!("{query}: {text} {error}"))
+        assert!(out.status.success(), "{statement}: {error}");
+        String::from_utf8_lossy(&out.stdout).trim().to_owned()
     }
 }
 

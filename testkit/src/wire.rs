@@ -157,3 +157,11 @@ pub fn disconnect(version: Version, code: u8) -> Vec<u8> {
         (Version::V5, code) => frame(0xE0, &[code]),
     }
 }
+
+/// AUTH (5).
+#[must_use]
+pub fn auth(code: u8, properties: &Properties) -> Vec<u8> {
+    let mut rest = vec![code];
+    properties.write(&mut rest);
+    frame(0xF0, &rest)
+}

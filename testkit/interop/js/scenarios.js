@@ -40,6 +40,10 @@ class Device {
     this.client.on("error", (error) => this.put("refused", error.code));
     this.client.on("disconnect", (packet) => (this.told = packet.reasonCode));
     this.client.on("close", () => this.put("lost", this.told));
+    // publishAsync does not give the PUBACK of a success.
+    this.client.on("packetreceive", (packet) => {
+      if (packet.cmd === "puback") this.puback = packet;
+    });
   }
 
   put(...event) {
@@ -83,8 +87,8 @@ class Device {
   /** The PUBACK's code and user properties. mqtt.js rejects codes of 0x80 and above. */
   async publish(to, payload) {
     try {
-      const ack = await this.client.publishAsync(to, payload, { qos: 1 });
-      return { code: ack?.reasonCode ?? 0, user: ack?.properties?.userProperties ?? {} };
+      await this.client.publishAsync(to, payload, { qos: 1 });
+      return { code: 0, user: this.puback.properties?.userProperties ?? {} };
     } catch (error) {
       return { code: error.code, user: {} };
     }

@@ -68,6 +68,11 @@ pub enum Received {
         /// MQTT 5's properties.
         properties: Properties,
     },
+    /// AUTH (5).
+    Auth {
+        /// 0: the client is who it says.
+        code: u8,
+    },
     /// The server closed the connection.
     Closed,
 }
@@ -127,6 +132,7 @@ fn parse(version: Version, first: u8, mut body: &[u8]) -> Option<Received> {
             let (code, properties) = code_and_properties(v5, from)?;
             Received::Disconnect { code, properties }
         }
+        0xF0 if v5 => Received::Auth { code: code_and_properties(v5, from)?.0 },
         _ => return None,
     };
     from.is_empty().then_some(packet)

@@ -18,9 +18,7 @@ fn root() -> &'static Path {
 
 /// The Python that has paho-mqtt: ./test makes it.
 fn python() -> PathBuf {
-    let beside = godwit_testkit::server::executable();
-    let target = beside.ancestors().nth(2).expect("target/debug/godwit");
-    let python = target.join("interop/venv/bin/python");
+    let python = root().join("target/interop/venv/bin/python");
     assert!(python.exists(), "run ./test once: it makes {}", python.display());
     python
 }

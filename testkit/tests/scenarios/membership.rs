@@ -109,17 +109,32 @@ async fn a_race_of_sends_against_a_removal_has_one_border() {
         }
     };
     tokio::join!(sending, remove(&world, &cid, "carol"));
-    payload::control(&carol.recv_on("x").await);
-    carol.fence().await;
-    // What she got is the log up to the removal: no gap, nothing beyond.
-    let path = format!("/v1/conversations/{cid}/messages?after=0&limit=1");
-    assert_eq!(world.server.ask("GET", &path, world.server.admin(), None).await.status, 200);
+    // What she got is the log up to the removal, then the word that it is over, then nothing.
     let mut seen = 0;
-    while !carol.left().is_empty() {
-        let entry = payload::entry(&carol.recv().await.payload);
+    loop {
+        let got = carol.recv().await;
+        if got.topic == "x" {
+            break;
+        }
+        let entry = payload::entry(&got.payload);
         seen += 1;
         assert_eq!(entry.seq, seen);
         assert!(entry.membership.is_none(), "nothing from the removal on");
     }
     assert!(seen < 300, "the removal fell into the sends");
+    carol.subscribe("u/carol/#").await;
+    carol.publish("u/carol/marker", b"").await;
+    assert_eq!(carol.recv().await.topic, "u/carol/marker");
+}
+
+#[tokio::test]
+async fn a_removal_is_told_also_where_nothing_was_said_before() {
+    let world = World::new().await;
+    let cid = world.server.create("group", &["alice", "bob", "carol"]).await;
+    let mut carol = world.probe(Version::V5, "carol", "phone").await;
+    carol.subscribe("m/#").await;
+    carol.subscribe("x").await;
+    remove(&world, &cid, "carol").await;
+    let told = payload::control(&carol.recv().await);
+    assert_eq!(told.conversation_id, payload::cid_bytes(&cid));
 }

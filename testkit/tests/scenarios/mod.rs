@@ -38,5 +38,7 @@ mod plain;
 mod refusals;
 mod shutdown;
 mod slow;
+mod startup;
 mod takeover;
+mod upkeep;
 mod wills;
