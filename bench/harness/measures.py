@@ -58,30 +58,35 @@ class Session:
         self.runs = runs
         self.readings = Readings()
 
-    def load(self, peer, measure, command, *options, tls=False):
-        """One run, repeated while the machine was busy with other things; None: it does not
-        count, and a remark says why."""
+    def load(self, peer, measure, command, *options, tls=False, fresh=False, timed=True):
+        """One run; None: it does not count, and a remark says why. `fresh`: on a server just
+        started. `timed`: its figures are times, so it is repeated while the machine was busy
+        with other things. Where the peer has a store, the report's `rows` are what it gained."""
         server = self.peers[peer]
-        arguments = server.arguments(tls=True) if tls else server.arguments()
-        line = [self.bench, command, "--json", *arguments, *map(str, options)]
         for attempt in range(VOID_RETRIES + 1):
+            if fresh:
+                server.stop()
+                server.start()
             # Each run begins with nothing left to write from the one before.
             self.peers.postgres.psql("CHECKPOINT")
+            rows = server.rows() if hasattr(server, "rows") else 0
+            arguments = server.arguments(tls=True) if tls else server.arguments()
+            line = [self.bench, command, "--json", *arguments, *map(str, options)]
             done = subprocess.run(line, text=True, capture_output=True, check=False)
             if done.returncode == 2 or not done.stdout:
                 self.readings.note(f"{peer} {measure}: {done.stderr.strip()}")
                 return None
             report = json.loads(done.stdout)
+            report["rows"] = server.rows() - rows if hasattr(server, "rows") else None
             foreign = report["machine"]["foreign_share"]
-            if not report["machine"]["void"]:
+            if not (timed and report["machine"]["void"]):
                 break
             print(f"  {peer} {measure}: void, {foreign:.1%} foreign", file=sys.stderr, flush=True)
-            if attempt == VOID_RETRIES:
-                kept = "kept all the same" if self.keep_void else "left out"
-                self.readings.note(
-                    f"{peer} {measure}: a run stayed void ({foreign:.1%} foreign), {kept}")
-                if not self.keep_void:
-                    return None
+        else:
+            kept = "kept all the same" if self.keep_void else "left out"
+            self.readings.note(f"{peer} {measure}: a run stayed void, {foreign:.1%} foreign; {kept}")
+            if not self.keep_void:
+                return None
         if not report["sound"]:
             harm = {name: value for name, value in (report.get("counts") or {}).items()
                     if value and name not in ("sent", "acked", "received")}
@@ -104,7 +109,7 @@ class Session:
 
 def flow_figures(report):
     """The figures of a run of messages."""
-    flow, counts = report["flow"], report["counts"]
+    flow = report["flow"]
     return {
         "received_per_s": flow["received_per_s"],
         "per_cpu_s": flow["received_per_cpu_s"],
@@ -112,7 +117,6 @@ def flow_figures(report):
         "ack_p99_ms": flow["ack"]["p99_ms"],
         "delivery_p50_ms": flow["delivery"]["p50_ms"],
         "delivery_p99_ms": flow["delivery"]["p99_ms"],
-        "acked": counts["acked"],
         "generator_cpu_s": report["machine"]["generator_cpu_s"],
     }
 
@@ -126,17 +130,15 @@ def throughput(session, godwit_options):
         "mosquitto": ["--window", 16],
     }
     for peer in session.rounds(("godwit", "ejabberd", "mosquitto")):
-        server = session.peers[peer]
-        before = server.rows() if hasattr(server, "rows") else None
         report = session.load(peer, "throughput", "pairs", *time, *options[peer])
         if report is None:
             continue
-        figures = flow_figures(report)
-        if before is not None:
-            rows, wanted = server.rows() - before, server.ROWS_A_MESSAGE * figures["acked"]
-            if rows < wanted:
-                session.readings.note(f"{peer}: {rows} rows for {figures['acked']:.0f} acknowledged")
-            figures["rows_per_acked"] = rows / max(1, figures["acked"])
+        figures, rows = flow_figures(report), report["rows"]
+        if rows is not None:
+            if rows != session.peers[peer].ROWS_A_MESSAGE * report["counts"]["acked"]:
+                session.readings.note(
+                    f"{peer}: {rows} rows for {report['counts']['acked']} acknowledged")
+            figures["rows_per_acked"] = rows / max(1, report["counts"]["acked"])
         session.keep(peer, "throughput", figures)
 
 
@@ -192,15 +194,12 @@ def idle(session):
 
 def idle_run(session, peer, measure, tls=False):
     """One reading of memory."""
-    server = session.peers[peer]
-    server.stop()
-    server.start()
     report = session.load(
-        peer, measure, "idle", "--connections", IDLE_CONNECTIONS, "--settle", 3, tls=tls)
+        peer, measure, "idle", "--connections", IDLE_CONNECTIONS, "--settle", 3,
+        tls=tls, fresh=True, timed=False)
     if report:
         session.keep(peer, measure, {
             "bytes_per_connection": report["memory"][0]["bytes_per_connection"],
-            "connects_per_s": report["connects"]["per_s"],
         })
 
 
