@@ -45,7 +45,7 @@ pub(crate) struct Lag {
 pub(crate) struct Feeds {
     subscriptions: Vec<(Target, Wish)>,
     /// Bounded by the user's conversations, times two.
-    lagging: Option<Box<BTreeMap<(Feed, ConversationId), Lag>>>,
+    lagging: BTreeMap<(Feed, ConversationId), Lag>,
     /// Fates that wait for room on `a`; see `limits::FATES_MAX`.
     pub(crate) fates: Vec<wire::Fate>,
     /// What was missed before this connection is still being looked up.
@@ -83,11 +83,9 @@ impl Feeds {
         if self.subscriptions.len() == before {
             return false;
         }
-        if let Some(mut lagging) = self.lagging.take() {
-            lagging.retain(|(feed, id), _| self.wish(*feed, *id).is_some());
-            self.lagging = Some(lagging);
-            self.tidy();
-        }
+        let mut lagging = std::mem::take(&mut self.lagging);
+        lagging.retain(|(feed, id), _| self.wish(*feed, *id).is_some());
+        self.lagging = lagging;
         true
     }
 
@@ -122,31 +120,27 @@ impl Feeds {
 
     /// If the device lags in this log, notes that the log has grown.
     pub(crate) fn grow(&mut self, feed: Feed, conversation: ConversationId, seq: Seq) -> bool {
-        let lagging = self.lagging.as_mut();
-        let Some(lag) = lagging.and_then(|l| l.get_mut(&(feed, conversation))) else {
-            return false;
-        };
+        let Some(lag) = self.lagging.get_mut(&(feed, conversation)) else { return false };
         lag.target = lag.target.max(seq);
         true
     }
 
     /// From here on the log is read, from `next` at the latest.
     pub(crate) fn lag(&mut self, feed: Feed, conversation: ConversationId, next: Seq, target: Seq) {
-        let lagging = self.lagging.get_or_insert_default();
-        let lag = lagging.entry((feed, conversation)).or_insert(Lag { next, target });
+        let lag = self.lagging.entry((feed, conversation)).or_insert(Lag { next, target });
         lag.next = lag.next.min(next);
         lag.target = lag.target.max(target);
     }
 
     /// The log to read next.
     pub(crate) fn first_lag(&self) -> Option<(Feed, ConversationId, Lag)> {
-        let ((feed, id), lag) = self.lagging.as_ref()?.first_key_value()?;
+        let ((feed, id), lag) = self.lagging.first_key_value()?;
         Some((*feed, *id, *lag))
     }
 
     /// The place in a log that is being read; `None`: the device was cut from it.
     pub(crate) fn lag_of(&self, feed: Feed, conversation: ConversationId) -> Option<Lag> {
-        self.lagging.as_ref()?.get(&(feed, conversation)).copied()
+        self.lagging.get(&(feed, conversation)).copied()
     }
 
     /// Everything below `next` was given out. When the log is known to reach no further than
@@ -158,36 +152,24 @@ impl Feeds {
         next: Seq,
         head: Seq,
     ) {
-        let Some(lagging) = self.lagging.as_mut() else { return };
-        if let Some(lag) = lagging.get_mut(&(feed, conversation)) {
+        if let Some(lag) = self.lagging.get_mut(&(feed, conversation)) {
             lag.next = lag.next.max(next);
             lag.target = lag.target.max(head);
             if lag.next > lag.target {
-                lagging.remove(&(feed, conversation));
+                self.lagging.remove(&(feed, conversation));
             }
         }
-        self.tidy();
     }
 
     /// The device may not read this log any more; `true`: it had named it.
     pub(crate) fn cut(&mut self, conversation: ConversationId) -> bool {
-        if let Some(lagging) = self.lagging.as_mut() {
-            lagging.retain(|(_, id), _| *id != conversation);
-        }
-        self.tidy();
+        self.lagging.retain(|(_, id), _| *id != conversation);
         let before = self.subscriptions.len();
         self.subscriptions.retain(|(target, _)| {
             use godwit_core::cursor::Scope;
             !matches!(target, Target::Feed(_, Scope::One(id)) if *id == conversation)
         });
         before != self.subscriptions.len()
-    }
-
-    /// Gives memory back when nothing lags.
-    fn tidy(&mut self) {
-        if self.lagging.as_ref().is_some_and(|l| l.is_empty()) {
-            self.lagging = None;
-        }
     }
 }
 

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use godwit_core::bus::Announcement;
+use godwit_core::entry::Entry;
 use godwit_core::ids::{ConversationId, UserId};
+use godwit_core::membership::Direction;
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::directory::{Known, Route};
@@ -93,6 +95,7 @@ fn deliver(
     if gap.is_some() {
         ::metrics::counter!(metrics::GAPS).increment(1);
     }
+    cut_removed(inner, known, entry);
     let rendered = Rendered::new(entry, crate::ingest::now_ms());
     for (user, joined) in &known.members {
         if entry.seq <= *joined {
@@ -101,8 +104,19 @@ fn deliver(
         inner.online.each(user, |session| match gap {
             None => session.offer(&rendered),
             Some(next) => {
-                session.fall_behind(entry.conversation, next.max(joined.next()), entry.seq)
+                session.fall_behind(entry.conversation, next.max(joined.next()), entry.seq);
             }
         });
+    }
+}
+
+/// Cuts the devices of those whom this entry removes, unless they are back already. Comparing the
+/// members before and after does not find them when nothing was routed here before.
+fn cut_removed(inner: &Arc<Inner>, known: &Known, entry: &Entry) {
+    let Some(change) = entry.membership() else { return };
+    if change.direction == Direction::Removed {
+        for user in change.users.iter().filter(|user| known.joined(user).is_none()) {
+            inner.online.each(user, |session| session.cut(entry.conversation));
+        }
     }
 }

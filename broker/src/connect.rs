@@ -335,7 +335,7 @@ fn welcome_of(
     let keep_alive_s = if imposed { max_s } else { asked_s };
     let silence_s = u32::from(keep_alive_s) * 3 / 2;
     link.silence_s.store(silence_s, Ordering::Relaxed);
-    link.expire_at(admitted.expires_ms);
+    link.expires_ms.store(admitted.expires_ms.unwrap_or(0), Ordering::Relaxed);
     let assigned = hello.client_id.is_empty().then(|| admitted.client_id.clone());
     Welcome {
         session_present,

@@ -2,6 +2,7 @@
 
 use std::num::{NonZeroU16, NonZeroU32};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -91,7 +92,8 @@ impl Connection {
     pub(crate) fn refreshed(&mut self, verdict: Result<Admitted, Outcome>) -> Result<(), End> {
         match verdict {
             Ok(fresh) if fresh.identity == self.admitted.identity => {
-                self.link.expire_at(fresh.expires_ms);
+                let expires_ms = fresh.expires_ms.unwrap_or(0);
+                self.link.expires_ms.store(expires_ms, Ordering::Relaxed);
                 self.admitted = Arc::new(fresh);
                 reply::refreshed(&self.codec, &mut self.output);
                 Ok(())

@@ -2,14 +2,14 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::task::Waker;
 
 use godwit_core::edge::{Code, Delivery, Downlink, Outcome, Version};
 use godwit_core::ids::Identity;
 use parking_lot::Mutex;
 
-use crate::clock::{now_s, unix_ms};
+use crate::clock::now_s;
 
 /// A queued delivery, and whether it came from a plain topic (then it outlives the connection of
 /// a kept session) or from above (then the log has it).
@@ -72,8 +72,8 @@ pub(crate) struct Link {
     pub(crate) heard_s: AtomicU32,
     /// Seconds of silence after which it is cut (one and a half keep alives).
     pub(crate) silence_s: AtomicU32,
-    /// When its right ends.
-    pub(crate) expires_s: AtomicU32,
+    /// When its right ends, in milliseconds since 1970.
+    pub(crate) expires_ms: AtomicU64,
     /// Since when it takes no bytes.
     pub(crate) stalled_s: AtomicU32,
     mail: Mutex<Mail>,
@@ -99,7 +99,7 @@ impl Link {
             bytes_max,
             heard_s: AtomicU32::new(now_s()),
             silence_s: AtomicU32::new(0),
-            expires_s: AtomicU32::new(0),
+            expires_ms: AtomicU64::new(0),
             stalled_s: AtomicU32::new(0),
             mail: Mutex::new(Mail::default()),
         }
@@ -170,15 +170,6 @@ impl Link {
         let queue = std::mem::take(&mut mail.queue);
         mail.queue_bytes = 0;
         queue.into_iter().filter(|q| q.plain).collect()
-    }
-
-    /// The client's right ends at this time (milliseconds since 1970), or never.
-    pub(crate) fn expire_at(&self, expires_ms: Option<u64>) {
-        let at_s = expires_ms.map_or(0, |expires_ms| {
-            let left_s = expires_ms.saturating_sub(unix_ms()).div_ceil(1000);
-            now_s().saturating_add(u32::try_from(left_s).unwrap_or(u32::MAX))
-        });
-        self.expires_s.store(at_s, Ordering::Relaxed);
     }
 
     pub(crate) fn heard(&self) {

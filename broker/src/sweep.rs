@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use crate::broker::Shared;
 use crate::client::Client;
-use crate::clock::now_s;
+use crate::clock::{now_s, unix_ms};
 use crate::link::Link;
 
 pub(crate) async fn run(shared: Arc<Shared>, mut stopped: watch::Receiver<bool>) {
@@ -47,8 +47,8 @@ fn check_link(shared: &Shared, link: &Link, now_s: u32) {
     if silence_s > 0 && now_s.saturating_sub(heard_s) > silence_s {
         link.close(Code::KEEP_ALIVE_TIMEOUT);
     }
-    let expires_s = link.expires_s.load(Ordering::Relaxed);
-    if expires_s > 0 && now_s >= expires_s {
+    let expires_ms = link.expires_ms.load(Ordering::Relaxed);
+    if expires_ms > 0 && unix_ms() >= expires_ms {
         link.close(Code::NOT_AUTHORIZED);
     }
     let stalled_s = link.stalled_s.load(Ordering::Relaxed);

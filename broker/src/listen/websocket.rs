@@ -5,6 +5,7 @@
 //! and a frame may hold several. `[MQTT-6.0.0-2]`
 
 use std::io::{self, Read, Write};
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -84,6 +85,18 @@ fn config() -> WebSocketConfig {
         .max_message_size(Some(CONNECT_BYTES_MAX))
 }
 
+/// Whether the origin is this very server, named by its address: stock clients that are no browser
+/// (paho-mqtt) send where they connect to. A name does not count, since whoever owns a name may
+/// point it here.
+fn is_own(origin: &HeaderValue, host: Option<&HeaderValue>) -> bool {
+    let text = |value: &HeaderValue| value.to_str().map(str::to_owned).ok();
+    let (Some(origin), Some(host)) = (text(origin), host.and_then(text)) else { return false };
+    let Some((_, authority)) = origin.split_once("://") else { return false };
+    let name = host.rsplit_once(':').map_or(host.as_str(), |(name, _)| name);
+    let address = name.trim_start_matches('[').trim_end_matches(']');
+    authority == host && (name == "localhost" || address.parse::<IpAddr>().is_ok())
+}
+
 #[allow(clippy::result_large_err)] // The library's signature.
 fn upgrade(
     request: &Request,
@@ -94,11 +107,11 @@ fn upgrade(
     if request.uri().path() != PATH {
         return Err(refusal(StatusCode::NOT_FOUND, "MQTT is spoken at /mqtt\n"));
     }
-    let allowed = headers
-        .get_all(header::ORIGIN)
-        .iter()
-        .all(|origin| origins.iter().any(|o| o == "*" || o.as_bytes() == origin.as_bytes()));
-    if !allowed {
+    let listed = |origin: &HeaderValue| {
+        origins.iter().any(|o| o == "*" || o.as_bytes() == origin.as_bytes())
+    };
+    let mut given = headers.get_all(header::ORIGIN).iter();
+    if !given.all(|origin| listed(origin) || is_own(origin, headers.get(header::HOST))) {
         return Err(refusal(StatusCode::FORBIDDEN, "this origin is not allowed\n"));
     }
     let offered = headers

@@ -42,6 +42,9 @@ async fn only_mqtt_at_its_path_from_known_origins_is_upgraded() {
         ("/mqtt/", &[mqtt], "404"),
         ("/mqtt", &[], "400"),
         ("/mqtt", &["Sec-WebSocket-Protocol: mqttv3.1"], "400"),
+        // paho-mqtt names the server itself.
+        ("/mqtt", &[mqtt, "Origin: https://localhost"], "101"),
+        ("/mqtt", &[mqtt, "Origin: http://localhost:3000"], "403"),
         ("/mqtt", &[mqtt, "Origin: https://evil.example"], "403"),
         ("/mqtt", &[mqtt, "Origin: https://app.example.evil.example"], "403"),
         ("/mqtt", &[mqtt, "Origin: http://app.example"], "403"),
