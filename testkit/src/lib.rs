@@ -8,8 +8,10 @@
 //! 2. [`probe`]: an MQTT client that sends and reads packet by packet, on [`wire`].
 //! 3. [`stock`]: rumqttc's clients, as an app would use them.
 //! 4. [`rest`]: the few HTTP requests that tests need.
-//! 5. [`history`]: what was acknowledged and what arrived, and the verdict over both.
-//! 6. [`postgres`], [`scratch`]: private databases and directories that vanish.
+//! 5. [`history`], [`ledger`]: what was acknowledged and what arrived; [`server::Godwit::verdict`]
+//!    judges every scenario at its end, [`history::History::verdict`] the hard ones more closely.
+//! 6. [`postgres`], [`scratch`], [`rows`]: private databases and directories that vanish, and a look
+//!    into them from outside.
 
 #![allow(
     clippy::panic,
@@ -22,9 +24,11 @@
 use std::time::Duration;
 
 pub mod history;
+pub mod ledger;
 pub mod postgres;
 pub mod probe;
 pub mod rest;
+pub mod rows;
 pub mod scratch;
 pub mod server;
 pub mod stock;

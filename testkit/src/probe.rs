@@ -5,11 +5,13 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use godwit_proto::conversation::v1::Entry;
+use prost::Message as _;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::wire::{self, Connect, Properties, Publish, Received, Version, Will, id};
-use crate::within;
+use crate::{ledger, within};
 
 /// What a CONNACK said.
 #[derive(Debug, Clone)]
@@ -39,6 +41,8 @@ pub struct Probe {
     buffer: Vec<u8>,
     backlog: VecDeque<Received>,
     aliases: HashMap<u32, String>,
+    /// The last sequence on each `m/...` topic.
+    places: HashMap<String, u64>,
     packet_id: u16,
     /// Whether [`Probe::recv`] acknowledges. On at first.
     pub acknowledge: bool,
@@ -100,6 +104,7 @@ impl Probe {
             buffer: Vec::new(),
             backlog: VecDeque::new(),
             aliases: HashMap::new(),
+            places: HashMap::new(),
             packet_id: 0,
             acknowledge: true,
             aliased: 0,
@@ -149,9 +154,14 @@ impl Probe {
         loop {
             match wire::take(self.version, &mut self.buffer) {
                 Ok(Some(Received::Publish(publish))) => {
-                    return Received::Publish(self.unalias(publish));
+                    let publish = self.unalias(publish);
+                    self.check_order(&publish);
+                    return Received::Publish(publish);
                 }
-                Ok(Some(packet)) => return packet,
+                Ok(Some(packet)) => {
+                    self.note(&packet);
+                    return packet;
+                }
                 Ok(None) => {}
                 Err(error) => panic!("{error}"),
             }
@@ -161,6 +171,28 @@ impl Probe {
                 Ok(_) => {}
             }
         }
+    }
+
+    /// Keeps an accepting PUBACK for the verdict at the test's end.
+    fn note(&self, packet: &Received) {
+        if let Received::PubAck { code: 0, properties, .. } = packet
+            && let (Some(seq), Some(mid)) = (properties.user("seq"), properties.user("mid"))
+            && let Ok(peer) = self.stream.peer_addr()
+        {
+            ledger::note(peer.port(), (seq.parse().expect("a number"), mid.to_owned()));
+        }
+    }
+
+    /// The order of a log within this connection: each entry once, rising. Entries may be missing
+    /// here (the device's own), but none may come back.
+    fn check_order(&mut self, publish: &Publish) {
+        if !publish.topic.starts_with("m/") {
+            return;
+        }
+        let Ok(entry) = Entry::decode(publish.payload.as_slice()) else { return };
+        let last = self.places.insert(publish.topic.clone(), entry.seq);
+        let rises = last.is_none_or(|last| last < entry.seq);
+        assert!(rises, "{}: {} after {last:?} on one connection", publish.topic, entry.seq);
     }
 
     /// Gives a publish its topic when the server used an alias.

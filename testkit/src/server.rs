@@ -1,15 +1,18 @@
 //! The real `godwit` executable on a private data directory.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use tokio::process::{Child, Command};
 
 use crate::rest::{self, Reply};
 use crate::scratch::Scratch;
-use crate::{POLL, WAIT, within};
+use crate::{POLL, WAIT, ledger, rows, within};
 
 /// How a server is started.
 #[derive(Debug, Clone, Default)]
@@ -254,31 +257,40 @@ impl Godwit {
         id.unwrap_or_else(|| panic!("no id in {found}")).to_owned()
     }
 
-    /// Rows of a table of its store, counted from outside.
-    pub async fn rows(&self, table: &str) -> u64 {
-        let text = self.alter(&format!("select count(*) from {table}")).await;
-        text.parse().unwrap_or_else(|_| panic!("rows of {table}: {text}"))
+    /// Where it stores, to be looked at from outside.
+    #[must_use]
+    pub fn store(&self) -> rows::Place {
+        match &self.options.postgres_url {
+            Some(url) => rows::Place::Postgres(url.clone()),
+            None => rows::Place::Sqlite(self.data().join("godwit.db")),
+        }
     }
 
-    /// Runs a statement on its store from outside, by psql or Python's sqlite3; the first column of
-    /// the first row, if there is one.
-    pub async fn alter(&self, statement: &str) -> String {
-        const SQLITE: &str = "import sqlite3, sys\n\
-            with sqlite3.connect(sys.argv[1], timeout=10) as store:\n    \
-                row = store.execute(sys.argv[2]).fetchone()\n\
-            print(row[0] if row else '')";
-        let mut command;
-        if let Some(url) = &self.options.postgres_url {
-            command = Command::new("psql");
-            command.args(["-qtAX", "-c", statement, url]);
-        } else {
-            command = Command::new("python3");
-            command.args(["-c", SQLITE]).arg(self.data().join("godwit.db")).arg(statement);
+    /// What every scenario asks at its end: is every acknowledged message in the log, once, at the
+    /// place and with the id that its PUBACK named? Has no log a gap? Is the outbox empty (if the
+    /// server runs)? Did nothing panic?
+    pub fn verdict(&mut self) {
+        assert!(!self.log().contains("panicked at"), "the server panicked:\n{}", self.log());
+        let store = self.store();
+        assert_eq!(store.torn(), 0, "logs with a gap");
+        let mut entries: HashMap<String, u32> = HashMap::new();
+        for entry in store.entries() {
+            *entries.entry(entry).or_default() += 1;
         }
-        let out = command.stdin(Stdio::null()).output().await.expect("a client of the store");
-        let error = String::from_utf8_lossy(&out.stderr);
-        assert!(out.status.success(), "{statement}: {error}");
-        String::from_utf8_lossy(&out.stdout).trim().to_owned()
+        let port = self.mqtt().rsplit(':').next().and_then(|port| port.parse().ok());
+        for (seq, mid) in ledger::take(port.expect("a port")) {
+            let bytes = URL_SAFE_NO_PAD.decode(&mid).expect("a message id");
+            let hex = bytes.iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
+            let count = entries.get(&format!("{seq} {hex}"));
+            assert_eq!(count, Some(&1), "{mid} was acknowledged at {seq}");
+        }
+        let Some(child) = &mut self.child else { return };
+        assert_eq!(child.try_wait().expect("a child of ours"), None, "it ended by itself");
+        let start = Instant::now();
+        while store.count("outbox") > 0 {
+            assert!(start.elapsed() < WAIT, "the outbox is not emptied");
+            std::thread::sleep(POLL);
+        }
     }
 }
 

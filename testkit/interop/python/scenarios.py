@@ -165,8 +165,8 @@ def will(world, device):
     check(laptop.message() == ("u/alice/status", b"gone"), "the will")
     phone = device("alice", "phone", will=("u/alice/status", "gone again")).enter()
     phone.leave()
-    phone = device("alice", "phone").enter()
-    phone.publish("u/alice/marker", "x")
+    tablet = device("alice", "tablet").enter()
+    tablet.publish("u/alice/marker", "x")
     got = laptop.message()
     check(got == ("u/alice/marker", b"x"), f"{got} after a goodbye")
 

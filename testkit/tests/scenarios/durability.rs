@@ -174,7 +174,7 @@ async fn nothing_acknowledged_is_lost(backend: Backend) {
     listen(&mut reader, &mut history, Some(head)).await;
     let log = history.verdict(&world.server, &world.cid).await;
     assert_eq!(log.len() as u64, head, "every send was resent, so the log is what is acknowledged");
-    let rows = world.server.rows("messages").await;
+    let rows = world.server.store().count("messages");
     assert_eq!(rows, head, "rows of the table against acknowledgements");
 }
 
@@ -221,7 +221,7 @@ async fn a_crash_of_postgres_loses_nothing_acknowledged() {
     }
     assert_eq!(history.count(), 600);
     history.verdict(&world.server, &world.cid).await;
-    assert_eq!(world.server.rows("messages").await, 600);
+    assert_eq!(world.server.store().count("messages"), 600);
 }
 
 mod kill_9_ten_times_under_load {

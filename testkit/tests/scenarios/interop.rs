@@ -28,10 +28,9 @@ async fn run(program: PathBuf, arguments: &[&str], directory: &str) {
     let world = World::new().await;
     let scratch = Scratch::new("interop");
     let mut tokens = serde_json::Map::new();
-    for (user, device) in
-        [("alice", "phone"), ("alice", "laptop"), ("bob", "phone"), ("mallory", "phone")]
-    {
-        tokens.insert(format!("{user}:{device}"), world.token(user, device).await.into());
+    for name in ["alice:phone", "alice:laptop", "alice:tablet", "bob:phone", "mallory:phone"] {
+        let (user, device) = name.split_once(':').expect("user:device");
+        tokens.insert(name.to_owned(), world.token(user, device).await.into());
     }
     let description = json!({
         "mqtt": world.mqtt(),

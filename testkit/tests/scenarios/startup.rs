@@ -72,14 +72,11 @@ async fn two_servers_do_not_share_a_data_directory() {
 async fn a_schema_newer_than_the_server_is_refused() {
     let mut world = World::new().await;
     world.server.stop().await;
-    world
-        .server
-        .alter(
-            "insert into _sqlx_migrations \
+    let _ = world.server.store().ask(
+        "insert into _sqlx_migrations \
         select 9999, 'from the future', installed_on, success, checksum, execution_time \
         from _sqlx_migrations limit 1",
-        )
-        .await;
+    );
     let data = world.server.data().display().to_string();
     refused(&["dev", "--port-base", "0", "--data", &data], &[], &["newer"]).await;
     let (code, said, error) = run(&["migrate", "status", "--data", &data], &[]).await;

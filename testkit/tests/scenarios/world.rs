@@ -123,3 +123,12 @@ impl World {
         format!("c/{}/{cmid}", self.cid)
     }
 }
+
+impl Drop for World {
+    /// The end of every scenario that went well so far.
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.server.verdict();
+        }
+    }
+}
