@@ -25,10 +25,20 @@ pub(crate) async fn commit(
     store: &PostgresStore,
     batch: &[SendRequest],
 ) -> Result<Committed, Error> {
-    let mut connection = store.pool.acquire().await.map_err(from_driver)?;
-    if let Some(committed) = attempt(&mut connection, batch).await? {
-        return Ok(committed);
-    }
+    let mut writer = store.writers.take().await?;
+    let committed = match attempt(&mut writer.connection, batch).await? {
+        Some(committed) => committed,
+        None => under_locks(&mut writer.connection, batch).await?,
+    };
+    writer.rest();
+    Ok(committed)
+}
+
+/// Another process was faster: the same again, with the heads locked first.
+async fn under_locks(
+    connection: &mut PgConnection,
+    batch: &[SendRequest],
+) -> Result<Committed, Error> {
     let mut tx = connection.begin().await.map_err(from_driver)?;
     lock(&mut tx, batch.iter().map(|send| send.conversation)).await?;
     let committed = attempt(&mut tx, batch).await?;

@@ -10,11 +10,12 @@ use sqlx::{ConnectOptions as _, Connection as _, PgConnection};
 use crate::PostgresStore;
 use crate::error::from_driver;
 use crate::limits;
+use crate::writers::Writers;
 
 /// How the store is connected.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
-    /// Connections of this process, at most.
+    /// Connections of this process, at most, besides the four that commit.
     pub connections_max: u32,
     /// The longest that an operation takes before the store counts as away.
     pub operation_timeout: Duration,
@@ -59,12 +60,17 @@ impl PostgresStore {
                     Ok(true)
                 })
             })
-            .connect_lazy_with(session);
-        Ok(Self { pool, operation_timeout: options.operation_timeout })
+            .connect_lazy_with(session.clone());
+        Ok(Self {
+            pool,
+            writers: Writers::new(session),
+            operation_timeout: options.operation_timeout,
+        })
     }
 
     /// Closes all connections.
     pub async fn close(&self) {
+        self.writers.close().await;
         self.pool.close().await;
     }
 }

@@ -4,8 +4,8 @@
 //! by itself. Only when another process was faster is it done again under locks.
 //! It refuses to retry what failed: the caller knows how long its senders can wait.
 //!
-//! Read it in this order: this file, `connect`, `commit`, `conversations`, `sessions`, `cursors`,
-//! `upkeep`.
+//! Read it in this order: this file, `connect`, `commit` (with `writers`), `conversations`,
+//! `sessions`, `cursors`, `upkeep`.
 
 mod commit;
 mod connect;
@@ -16,6 +16,7 @@ mod limits;
 mod schema;
 mod sessions;
 mod upkeep;
+mod writers;
 
 use std::time::Duration;
 
@@ -31,11 +32,13 @@ use uuid::Uuid;
 
 pub use crate::connect::Options;
 use crate::error::from_driver;
+use crate::writers::Writers;
 
 /// The store in one Postgres database. Cloning shares its connections.
 #[derive(Debug, Clone)]
 pub struct PostgresStore {
     pool: PgPool,
+    writers: Writers,
     operation_timeout: Duration,
 }
 

@@ -7,6 +7,11 @@ use std::time::Duration;
 /// them waits half of [`OPERATION`].
 pub(crate) const CONNECTIONS: u32 = 16;
 
+/// Connections that commit, besides [`CONNECTIONS`]: two keep two cores of Postgres busy with
+/// batches of a hundred (DESIGN.md), two more wait for the disk. A fifth batch waits for one of
+/// them, at most [`OPERATION`].
+pub(crate) const WRITERS: usize = 4;
+
 /// The longest that an operation takes, unless configured, before the store counts as away: half
 /// of it for a connection, half of it for each statement.
 pub(crate) const OPERATION: Duration = Duration::from_secs(10);
