@@ -24,11 +24,6 @@ def check(good, message):
         sys.exit(1)
 
 
-def without_origin(headers):
-    headers.pop("Origin")
-    return headers
-
-
 class Device:
     """A client whose events come out of a queue, in order."""
 
@@ -44,9 +39,7 @@ class Device:
         self.client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, reconnect_on_failure=False, **arguments)
         self.client.username_pw_set(user, token or world["tokens"][f"{user}:{device}"])
         if transport == "websockets":
-            # paho calls itself a web page of the server; the server lets in no page that its
-            # configuration (listen.ws_origins) does not name, and programs need none.
-            self.client.ws_set_options(path="/mqtt", headers=without_origin)
+            self.client.ws_set_options(path="/mqtt")
         if will:
             self.client.will_set(will[0], will[1], qos=1)
         self.client.on_connect = self.on_connect

@@ -1,9 +1,10 @@
 //! Members come and go; what they may see changes at once.
 
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use godwit_proto::conversation::v1::membership::Change;
-use godwit_testkit::wire::Version;
+use godwit_testkit::wire::{Properties, Version};
 use serde_json::json;
 
 use super::payload;
@@ -137,4 +138,43 @@ async fn a_removal_is_told_also_where_nothing_was_said_before() {
     remove(&world, &cid, "carol").await;
     let told = payload::control(&carol.recv().await);
     assert_eq!(told.conversation_id, payload::cid_bytes(&cid));
+}
+
+/// The first words of many conversations at the moment when their members change: whoever listens
+/// to all of them gets each log whole and in order.
+#[tokio::test]
+async fn fresh_conversations_lose_nothing_while_their_members_change() {
+    const GROUPS: usize = 24;
+    const SENDS: u64 = 5;
+    let world = World::new().await;
+    let mut cids = Vec::new();
+    for _ in 0..GROUPS {
+        cids.push(world.server.create("group", &["alice", "bob"]).await);
+    }
+    let mut bob = world.probe(Version::V5, "bob", "phone").await;
+    bob.subscribe("m/#").await;
+    let mut alice = world.probe(Version::V5, "alice", "phone").await;
+    for cid in &cids {
+        let topic = format!("s/{cid}");
+        let sending = async {
+            let mut packets = Vec::new();
+            for n in 0..SENDS {
+                let payload = payload::send(&format!("k{n}"), b"x");
+                packets.push(alice.start_publish(&topic, &payload, Properties::none()).await);
+            }
+            for packet in packets {
+                assert_eq!(alice.answer(packet).await.code, 0);
+            }
+        };
+        tokio::join!(sending, add(&world, cid, "carol"));
+    }
+    let mut places: HashMap<String, u64> = HashMap::new();
+    for _ in 0..GROUPS as u64 * (SENDS + 1) {
+        let got = bob.recv().await;
+        let seq = payload::entry(&got.payload).seq;
+        let place = places.entry(got.topic.clone()).or_default();
+        *place += 1;
+        assert_eq!(seq, *place, "{}", got.topic);
+    }
+    assert_eq!(places.len(), GROUPS);
 }
