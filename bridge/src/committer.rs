@@ -34,6 +34,8 @@ pub(crate) struct Waiting {
 #[derive(Default)]
 struct Queue {
     sends: VecDeque<(Send, Waiting)>,
+    /// Entries that someone else has appended; see [`Committer::announce_in_line`].
+    told: Vec<Announcement>,
 }
 
 /// One commit at a time.
@@ -102,9 +104,22 @@ impl Committer {
         lane.filled.notify_one();
     }
 
+    /// Announces an entry that was appended beside the lanes (a change of members), after what its
+    /// conversation's lane has committed before it: the order of announcements stays the log's.
+    pub(crate) fn announce_in_line(&self, announcement: Announcement) {
+        let conversation = announcement.entry.conversation;
+        let lane = &self.lanes[lane_of(conversation.as_bytes(), self.lanes.len())];
+        lane.queue.lock().told.push(announcement);
+        lane.filled.notify_one();
+    }
+
     async fn run(self: Arc<Self>, lane: usize) {
         let lane = &self.lanes[lane];
         loop {
+            let told = std::mem::take(&mut lane.queue.lock().told);
+            if !told.is_empty() {
+                self.announce.announce(&told);
+            }
             let (sends, waiting) = self.take(lane);
             if sends.is_empty() {
                 if self.stopping.load(Ordering::SeqCst) {

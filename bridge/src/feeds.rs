@@ -46,6 +46,9 @@ pub(crate) struct Feeds {
     subscriptions: Vec<(Target, Wish)>,
     /// Bounded by the user's conversations, times two.
     lagging: BTreeMap<(Feed, ConversationId), Lag>,
+    /// Logs that were just read up to below this place: announcements of what was read may still
+    /// come. Forgotten with the first one at or above it. Bounded as `lagging`.
+    floors: BTreeMap<(Feed, ConversationId), Seq>,
     /// Fates that wait for room on `a`; see `limits::FATES_MAX`.
     pub(crate) fates: Vec<wire::Fate>,
     /// What was missed before this connection is still being looked up.
@@ -118,6 +121,21 @@ impl Feeds {
         self.subscriptions.iter().any(|(t, _)| t.feeds().iter().any(|(f, _)| *f == feed))
     }
 
+    /// Whether an announced entry was given out already, by reading the log.
+    pub(crate) fn was_read(&mut self, feed: Feed, conversation: ConversationId, seq: Seq) -> bool {
+        if self.floors.is_empty() {
+            return false;
+        }
+        match self.floors.get(&(feed, conversation)) {
+            Some(floor) if seq < *floor => true,
+            Some(_) => {
+                self.floors.remove(&(feed, conversation));
+                false
+            }
+            None => false,
+        }
+    }
+
     /// If the device lags in this log, notes that the log has grown.
     pub(crate) fn grow(&mut self, feed: Feed, conversation: ConversationId, seq: Seq) -> bool {
         let Some(lag) = self.lagging.get_mut(&(feed, conversation)) else { return false };
@@ -127,6 +145,10 @@ impl Feeds {
 
     /// From here on the log is read, from `next` at the latest.
     pub(crate) fn lag(&mut self, feed: Feed, conversation: ConversationId, next: Seq, target: Seq) {
+        let next = match self.floors.remove(&(feed, conversation)) {
+            Some(floor) => next.max(floor),
+            None => next,
+        };
         let lag = self.lagging.entry((feed, conversation)).or_insert(Lag { next, target });
         lag.next = lag.next.min(next);
         lag.target = lag.target.max(target);
@@ -156,6 +178,7 @@ impl Feeds {
             lag.next = lag.next.max(next);
             lag.target = lag.target.max(head);
             if lag.next > lag.target {
+                self.floors.insert((feed, conversation), lag.next);
                 self.lagging.remove(&(feed, conversation));
             }
         }
@@ -164,6 +187,7 @@ impl Feeds {
     /// The device may not read this log any more; `true`: it had named it.
     pub(crate) fn cut(&mut self, conversation: ConversationId) -> bool {
         self.lagging.retain(|(_, id), _| *id != conversation);
+        self.floors.retain(|(_, id), _| *id != conversation);
         let before = self.subscriptions.len();
         self.subscriptions.retain(|(target, _)| {
             use godwit_core::cursor::Scope;
@@ -212,6 +236,20 @@ mod tests {
         feeds.advance(Feed::Log, A, Seq(11), Seq(10));
         assert_eq!(feeds.first_lag(), None);
         assert!(!feeds.grow(Feed::Log, A, Seq(11)));
+        // What was read may be announced late: it is not given out again.
+        assert!(feeds.was_read(Feed::Log, A, Seq(9)) && feeds.was_read(Feed::Log, A, Seq(10)));
+        assert!(!feeds.was_read(Feed::Plain, A, Seq(9)));
+        assert!(!feeds.was_read(Feed::Log, A, Seq(11)) && feeds.floors.is_empty());
+    }
+
+    #[test]
+    fn a_late_gap_is_not_read_twice() {
+        let mut feeds = Feeds::default();
+        feeds.put(Target::Feed(Feed::Log, Scope::All), wish(Qos::AtLeastOnce));
+        feeds.lag(Feed::Log, A, Seq(5), Seq(9));
+        feeds.advance(Feed::Log, A, Seq(10), Seq(9));
+        feeds.lag(Feed::Log, A, Seq(6), Seq(12));
+        assert_eq!(feeds.lag_of(Feed::Log, A), Some(Lag { next: Seq(10), target: Seq(12) }));
     }
 
     #[test]

@@ -149,6 +149,16 @@ impl Listen for Bridge {
     }
 }
 
+/// For entries that were appended beside the bridge's own lanes (by REST): they are announced in
+/// line with what their conversation's lane has committed.
+impl Announce for Bridge {
+    fn announce(&self, announcements: &[Announcement]) {
+        for announcement in announcements {
+            self.inner.committer.announce_in_line(announcement.clone());
+        }
+    }
+}
+
 /// Looks up what a kept session has missed. Until it is known, announced entries only make the
 /// device lag, so nothing overtakes what is older.
 async fn catch_up(session: Arc<DeviceSession>) {

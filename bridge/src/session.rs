@@ -51,7 +51,9 @@ impl DeviceSession {
         let mut feeds = self.feeds.lock();
         for feed in [Feed::Log, Feed::Plain] {
             let Some(wish) = feeds.wish(feed, entry.conversation) else { continue };
-            if feeds.grow(feed, entry.conversation, entry.seq) {
+            if feeds.grow(feed, entry.conversation, entry.seq)
+                || feeds.was_read(feed, entry.conversation, entry.seq)
+            {
                 continue;
             }
             if feeds.opening {

@@ -167,7 +167,10 @@ impl Connection {
         for (ticket, outcome) in taken.settled {
             self.acks.settle(ticket, outcome);
         }
+        // A client that comes back may have said goodbye on this connection just before: what it
+        // has sent is read first.
         if let Some(code) = taken.close
+            && code != Code::TAKEN_OVER
             && let Some(end) = self.asked_to_close(code)
         {
             return Poll::Ready(end);
@@ -175,7 +178,10 @@ impl Connection {
         if self.output.is_empty() {
             self.output = OUTPUT.take();
         }
-        let polled = self.poll_turns(cx);
+        let mut polled = self.poll_turns(cx);
+        if polled.is_pending() && taken.close == Some(Code::TAKEN_OVER) {
+            polled = Poll::Ready(End::cut(Code::TAKEN_OVER, "another connection has the session"));
+        }
         if polled.is_ready() {
             // What is left is written by the farewell.
             return polled;

@@ -71,7 +71,7 @@ pub(crate) fn start(parts: Parts) -> Result<Running> {
     let announce: Arc<dyn Announce> = Arc::clone(&bus) as _;
     let bridge = Bridge::start(
         Arc::clone(&port),
-        Arc::clone(&announce),
+        announce,
         bridge_options(&config, &store),
         u64::from_be_bytes(clock::random()?),
     );
@@ -89,7 +89,8 @@ pub(crate) fn start(parts: Parts) -> Result<Running> {
     }
     let api = Arc::new(Api {
         store: port,
-        announce,
+        // Through the bridge's lanes, so that a change of members does not overtake sends.
+        announce: Arc::clone(&bridge) as Arc<dyn Announce>,
         door: Arc::clone(&door),
         admin,
         metrics,
