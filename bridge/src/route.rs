@@ -56,12 +56,15 @@ async fn load(inner: Arc<Inner>, id: ConversationId, route: Arc<Mutex<Route>>) {
             *state = Route::default();
             return;
         };
-        let gone = members_gone(state.known.as_deref(), &fresh);
-        state.known = Some(Arc::clone(&fresh));
-        for user in gone {
-            inner.online.each(&user, |session| session.cut(id));
-        }
         let waiting = std::mem::take(&mut state.waiting);
+        // Whom a waiting entry removes is cut by that entry; this is for those whose entry was
+        // never announced here.
+        for user in members_gone(state.known.as_deref(), &fresh) {
+            if !waiting.iter().any(|announcement| removes(&announcement.entry, &user)) {
+                inner.online.each(&user, |session| session.cut(id));
+            }
+        }
+        state.known = Some(Arc::clone(&fresh));
         // The members as read may be newer than what waits, never older than it.
         for announcement in &waiting {
             deliver(&inner, &mut state, &fresh, announcement);
@@ -75,6 +78,11 @@ fn members_gone(before: Option<&Known>, after: &Known) -> Vec<UserId> {
     let before = before.map(|known| known.members.as_slice()).unwrap_or_default();
     let gone = before.iter().filter(|(user, _)| after.joined(user).is_none());
     gone.map(|(user, _)| user.clone()).collect()
+}
+
+fn removes(entry: &Entry, user: &UserId) -> bool {
+    let change = entry.membership().filter(|change| change.direction == Direction::Removed);
+    change.is_some_and(|change| change.users.contains(user))
 }
 
 /// Gives one entry to every connected device of every member.
