@@ -13,7 +13,7 @@ struct Call {
     rest: String,
 }
 
-/// Reads a trace in the order in which the calls **began** for sends, and **ended** for syncs: a
+/// Reads a trace in the order in which writes and sends **began**, and syncs and reads **ended**: a
 /// sync counts when it has returned, a send when it was entered, which is the strict reading.
 fn calls(trace: &str) -> Vec<Call> {
     let mut open: std::collections::HashMap<&str, String> = std::collections::HashMap::new();
@@ -22,7 +22,7 @@ fn calls(trace: &str) -> Vec<Call> {
         let Some((pid, rest)) = line.split_once(' ') else { continue };
         let rest = rest.trim_start();
         if let Some(begun) = rest.strip_suffix("<unfinished ...>") {
-            if is_sync(begun) {
+            if ends_late(begun) {
                 open.insert(pid, begun.to_owned());
             } else if let Some(call) = parse(begun) {
                 found.push(call);
@@ -43,6 +43,11 @@ fn is_sync(text: &str) -> bool {
     text.starts_with("fsync(") || text.starts_with("fdatasync(")
 }
 
+/// Calls that count when they have returned.
+fn ends_late(text: &str) -> bool {
+    is_sync(text) || text.starts_with("read(") || text.starts_with("recvfrom(")
+}
+
 fn parse(text: &str) -> Option<Call> {
     let (name, rest) = text.split_once('(')?;
     Some(Call { name: name.to_owned(), rest: rest.to_owned() })
@@ -51,11 +56,13 @@ fn parse(text: &str) -> Option<Call> {
 #[test]
 fn unfinished_calls_are_put_together() {
     let trace = "7 fdatasync(9</d/x-wal> <unfinished ...>\n8 write(4<TCP:[a]>, \"@\\2\", 4) = 4\n\
-                 7 <... fdatasync resumed>) = 0\n";
+                 7 <... fdatasync resumed>) = 0\n8 recvfrom(4<TCP:[a]>, <unfinished ...>\n\
+                 8 <... recvfrom resumed>\"data\", 8192, 0, NULL, NULL) = 4\n";
     let calls = calls(trace);
     let names: Vec<_> = calls.iter().map(|call| call.name.as_str()).collect();
-    assert_eq!(names, ["write", "fdatasync"]);
+    assert_eq!(names, ["write", "fdatasync", "recvfrom"]);
     assert!(calls[1].rest.ends_with("= 0"));
+    assert!(calls[2].rest.contains("data"));
 }
 
 #[tokio::test]

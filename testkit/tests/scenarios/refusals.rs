@@ -244,3 +244,57 @@ async fn a_packet_over_the_maximum_is_refused_by_its_declared_size() {
     alice.write(&[0x30, 0xff, 0xff, 0xff, 0x7f]).await;
     assert_eq!(alice.ended().await, Some(0x95));
 }
+
+#[tokio::test]
+async fn qos_2_is_said_not_to_be_spoken_and_granted_as_1() {
+    const MAXIMUM_QOS: u8 = 0x24;
+    let world = World::new().await;
+    for version in BOTH {
+        let hello = world.hello(version, "alice", "phone").await;
+        let (mut alice, welcome) = Probe::connect(&world.mqtt(), &hello).await;
+        if version == Version::V5 {
+            assert_eq!(welcome.properties.number(MAXIMUM_QOS), Some(1));
+        }
+        assert_eq!(alice.subscribe_with(&[("m/#", 2)]).await, [1]);
+        let publish = wire::Publish {
+            qos: 2,
+            topic: world.c(),
+            packet_id: 1,
+            payload: b"twice?".to_vec(),
+            ..wire::Publish::default()
+        };
+        alice.write(&wire::publish(version, &publish)).await;
+        assert_eq!(alice.ended().await, (version == Version::V5).then_some(0x9B));
+    }
+    // Nothing of it was stored.
+    let mut alice = world.probe(Version::V5, "alice", "phone").await;
+    assert_eq!(alice.publish(&world.c(), b"x").await.properties.user("seq"), Some("1"));
+}
+
+#[tokio::test]
+async fn floods_of_filters_and_properties_are_bounded() {
+    let world = World::new().await;
+    let names: Vec<String> = (0..300).map(|n| format!("u/alice/{n}")).collect();
+    let filters: Vec<(&str, u8)> = names.iter().map(|name| (name.as_str(), 1)).collect();
+    // More than a packet may have end the connection.
+    let mut alice = world.probe(Version::V5, "alice", "phone").await;
+    alice.write(&wire::subscribe(Version::V5, 1, &filters)).await;
+    assert_eq!(alice.ended().await, Some(0x97));
+    // More than a device may have are refused one by one.
+    let mut alice = world.probe(Version::V5, "alice", "phone").await;
+    let mut codes = Vec::new();
+    for chunk in filters.chunks(20) {
+        codes.extend(alice.subscribe_with(chunk).await);
+    }
+    let (granted, refused) = codes.split_at(256);
+    assert!(granted.iter().all(|code| *code == 1), "{granted:?}");
+    assert!(refused.iter().all(|code| *code == 0x97), "{refused:?}");
+    let mut flood = Properties::none();
+    for n in 0..5000 {
+        flood = flood.with_user("key", &n.to_string());
+    }
+    alice.start_publish("u/alice/0", b"x", flood).await;
+    assert!(matches!(alice.ended().await, Some(0x80..=0x9F)));
+    let mut again = world.probe(Version::V5, "alice", "phone").await;
+    again.fence().await;
+}
