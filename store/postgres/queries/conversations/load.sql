@@ -1,6 +1,7 @@
 -- What a batch touches: for each send its conversation's head, whether the sender is a member, and
 -- what its key was committed as before. LIMIT keeps each look-up a probe of an index, whatever the
--- planner believes of the tables' sizes.
+-- planner believes of the tables' sizes. Arrays are unnested side by side in the select list: in
+-- FROM each would be written to a store of its own first.
 SELECT
     s.place AS "place!",
     c.head_seq AS "head_seq?",
@@ -9,8 +10,14 @@ SELECT
     (m.role IS NOT NULL) AS "is_member!",
     e.message_id AS "message_id?",
     e.seq AS "seq?"
-FROM unnest($1::uuid [], $2::text [], $3::text [], $4::text [])
-WITH ORDINALITY AS s (conversation_id, user_id, device_id, cmid, place)
+FROM (
+    SELECT
+        unnest($1::uuid []) AS conversation_id,
+        unnest($2::text []) AS user_id,
+        unnest($3::text []) AS device_id,
+        unnest($4::text []) AS cmid,
+        generate_series(1, cardinality($1::uuid [])) AS place
+) AS s
 LEFT JOIN LATERAL (
     SELECT head_seq, head_chain, group_version FROM conversations
     WHERE id = s.conversation_id

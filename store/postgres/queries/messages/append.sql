@@ -1,10 +1,15 @@
 -- Writes a plan, if every head ($1) still stands where the plan found it ($2): entries, events, and
 -- the heads after them ($3 place, $4 chain, $5 group version). Nothing is written when one moved.
+-- Arrays are unnested as in conversations/load.sql.
 -- A head moves with everything that happens to its conversation, so what the plan read besides
 -- (members, earlier keys) stands too. Heads are locked in the order of their ids.
 WITH heads AS MATERIALIZED (
-    SELECT * FROM unnest($1::uuid [], $2::bigint [], $3::bigint [], $4::bytea [], $5::bigint [])
-        AS h (id, found_seq, head_seq, head_chain, group_version)
+    SELECT
+        unnest($1::uuid []) AS id,
+        unnest($2::bigint []) AS found_seq,
+        unnest($3::bigint []) AS head_seq,
+        unnest($4::bytea []) AS head_chain,
+        unnest($5::bigint []) AS group_version
 ),
 
 locked AS MATERIALIZED (
@@ -31,22 +36,16 @@ entries AS (
         expires_ms, body_gone, body
     )
     SELECT
-        conversation_id, seq, message_id, kind, sender, device, cmid, time_ms, chain, reply_to,
-        expires_ms, false, body
-    FROM unnest(
-        $6::uuid [], $7::bigint [], $8::uuid [], $9::smallint [], $10::text [], $11::text [],
-        $12::text [], $13::bigint [], $14::bytea [], $15::bigint [], $16::bigint [], $17::bytea []
-    ) AS e (
-        conversation_id, seq, message_id, kind, sender, device, cmid, time_ms, chain, reply_to,
-        expires_ms, body
-    )
+        unnest($6::uuid []), unnest($7::bigint []), unnest($8::uuid []), unnest($9::smallint []),
+        unnest($10::text []), unnest($11::text []), unnest($12::text []), unnest($13::bigint []),
+        unnest($14::bytea []), unnest($15::bigint []), unnest($16::bigint []), false,
+        unnest($17::bytea [])
     WHERE (SELECT stands FROM verdict)
 ),
 
 events AS (
     INSERT INTO outbox (conversation_id, seq)
-    SELECT conversation_id, seq
-    FROM unnest($6::uuid [], $7::bigint []) AS e (conversation_id, seq)
+    SELECT unnest($6::uuid []), unnest($7::bigint [])
     WHERE (SELECT stands FROM verdict)
 )
 
