@@ -112,12 +112,14 @@ impl Bridge {
             expiry_s: begin.expiry_s,
             time_ms: ingest::now_ms(),
         };
-        let needs_store = !begin.clean || begin.expiry_s > 0;
-        let opened = match self.inner.openings.open(opening).await {
-            Some(opened) => opened,
-            None if needs_store => return Err(Outcome::throttled(Duration::from_secs(1))),
-            // Sockets stay usable while the store is away.
-            None => Opened::default(),
+        // Without anything to resume or to keep, no connect waits for the store, so sockets open
+        // also while it is away.
+        let afresh = begin.clean && begin.expiry_s == 0;
+        let opened = if afresh && self.inner.openings.forget(opening.clone()) {
+            Opened::default()
+        } else {
+            let wait = Outcome::throttled(Duration::from_secs(1));
+            self.inner.openings.open(opening).await.ok_or(wait)?
         };
         let mut feeds = Feeds::new(opened.present);
         for subscription in &opened.subscriptions {

@@ -36,6 +36,13 @@ impl Openings {
         told.await.ok().flatten()
     }
 
+    /// Forgets what was kept for a device that begins afresh and keeps nothing: there is nothing to
+    /// wait for, and whatever it opens later comes behind this in the queue. With a store that is
+    /// away just then, what was kept stays until its own expiry. `false`: the queue is full.
+    pub(crate) fn forget(&self, opening: Opening) -> bool {
+        self.begin.try_send((opening, oneshot::channel().0)).is_ok()
+    }
+
     /// Notes the end; completes when it is stored (or given up by a store that is broken).
     pub(crate) async fn close(&self, closing: Opening) {
         let (tell, told) = oneshot::channel();
