@@ -5,11 +5,12 @@
 //! head, so a standing head means that members and earlier keys stand, too: the two statements are
 //! one transaction without BEGIN, locks held between, or COMMIT, which saves two round trips and
 //! the record of the locks. When another process was faster, the same two statements run again in a
-//! transaction that locks the heads first.
+//! transaction that locks the heads first. And when this process wrote the conversation last, it
+//! remembers what the first statement would read (`recent`), and the second one is enough.
 
 use std::collections::HashMap;
 
-use godwit_core::commit::{Committed, Head, Loaded, Send as SendRequest, plan};
+use godwit_core::commit::{Committed, Fate, Head, Loaded, Send as SendRequest, plan};
 use godwit_core::entry::Entry;
 use godwit_core::ids::ConversationId;
 use godwit_core::store::Error;
@@ -18,6 +19,7 @@ use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 
 use crate::error::from_driver;
+use crate::recent::Recent;
 use crate::{PostgresStore, column};
 
 /// See [`godwit_core::store::Store::commit`].
@@ -26,12 +28,43 @@ pub(crate) async fn commit(
     batch: &[SendRequest],
 ) -> Result<Committed, Error> {
     let mut writer = store.writers.take().await?;
-    let committed = match attempt(&mut writer.connection, batch).await? {
+    let committed = match from_memory(&store.recent, &mut writer.connection, batch).await? {
         Some(committed) => committed,
-        None => under_locks(&mut writer.connection, batch).await?,
+        None => match attempt(&mut writer.connection, batch).await? {
+            Some(committed) => committed,
+            None => under_locks(&mut writer.connection, batch).await?,
+        },
     };
+    store.recent.note(&committed);
     writer.rest();
     Ok(committed)
+}
+
+/// Decides by what this process remembers and writes at once: one statement instead of two. `None`:
+/// the store must be asked, nothing was written.
+async fn from_memory(
+    recent: &Recent,
+    connection: &mut PgConnection,
+    batch: &[SendRequest],
+) -> Result<Option<Committed>, Error> {
+    let Some(loaded) = recent.load(batch) else { return Ok(None) };
+    let plan = plan(batch, loaded);
+    // A refusal is the store's to give: what is remembered may be old.
+    if plan.fates.iter().any(|fate| !matches!(fate, Fate::Accepted { .. })) {
+        return Ok(None);
+    }
+    match write(connection, &plan.entries, &plan.heads).await {
+        Ok(true) => return Ok(Some(plan.committed())),
+        Ok(false) => {}
+        // A key was committed before: the whole statement was undone.
+        Err(sqlx::Error::Database(error)) if error.is_unique_violation() => {}
+        Err(error) => {
+            recent.forget(batch);
+            return Err(from_driver(error));
+        }
+    }
+    recent.forget(batch);
+    Ok(None)
 }
 
 /// Another process was faster: the same again, with the heads locked first.
@@ -125,6 +158,14 @@ pub(crate) async fn append(
     entries: &[(Entry, String)],
     heads: &[(ConversationId, Head)],
 ) -> Result<bool, Error> {
+    write(connection, entries, heads).await.map_err(from_driver)
+}
+
+async fn write(
+    connection: &mut PgConnection,
+    entries: &[(Entry, String)],
+    heads: &[(ConversationId, Head)],
+) -> Result<bool, sqlx::Error> {
     let heads = HeadColumns::of(entries, heads);
     let e = EntryArrays::of(entries);
     // All rows are awaited, not only the first: outside of a transaction Postgres commits after
@@ -150,8 +191,7 @@ pub(crate) async fn append(
         &e.bodies as &[&[u8]],
     )
     .fetch_all(connection)
-    .await
-    .map_err(from_driver)?;
+    .await?;
     Ok(verdict == [true])
 }
 

@@ -10,6 +10,7 @@ use sqlx::{ConnectOptions as _, Connection as _, PgConnection};
 use crate::PostgresStore;
 use crate::error::from_driver;
 use crate::limits;
+use crate::recent::Recent;
 use crate::writers::Writers;
 
 /// How the store is connected.
@@ -64,6 +65,7 @@ impl PostgresStore {
         Ok(Self {
             pool,
             writers: Writers::new(session),
+            recent: Recent::default(),
             operation_timeout: options.operation_timeout,
         })
     }

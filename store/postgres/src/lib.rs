@@ -13,6 +13,7 @@ mod conversations;
 mod cursors;
 mod error;
 mod limits;
+mod recent;
 mod schema;
 mod sessions;
 mod upkeep;
@@ -32,6 +33,7 @@ use uuid::Uuid;
 
 pub use crate::connect::Options;
 use crate::error::from_driver;
+use crate::recent::Recent;
 use crate::writers::Writers;
 
 /// The store in one Postgres database. Cloning shares its connections.
@@ -39,6 +41,7 @@ use crate::writers::Writers;
 pub struct PostgresStore {
     pool: PgPool,
     writers: Writers,
+    recent: Recent,
     operation_timeout: Duration,
 }
 

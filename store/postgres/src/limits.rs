@@ -22,3 +22,7 @@ pub(crate) const QUIET: Duration = Duration::from_secs(5);
 
 /// The oldest Postgres that is supported, as `server_version_num`.
 pub(crate) const SERVER_VERSION_MIN: i32 = 150_000;
+
+/// Conversations that a process remembers after its own commits, about 200 bytes each: 13 MiB. When
+/// full, all are forgotten and read again.
+pub(crate) const RECENT_CONVERSATIONS_MAX: usize = 65_536;

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use godwit_core::commit::Send as SendRequest;
+use godwit_core::commit::{Fate, Send as SendRequest};
 use godwit_core::conformance::support::{
     accepted, change, checked_log, cid, group, keep, send, to,
 };
@@ -110,4 +110,29 @@ async fn members_change_in_one_while_the_other_commits() {
         WHERE m.conversation_id = k.conversation_id AND m.user_id = k.user_id
         AND m.left_seq IS NULL)";
     assert_eq!(fresh.database.ask(strays), "0", "no cursor of a user who is no member");
+}
+
+/// What a store remembers of its own last commit is no right to write: the other process has the
+/// last word on members and keys.
+#[tokio::test]
+async fn what_one_remembers_the_other_may_have_changed() {
+    let fresh = fresh().await;
+    group(&fresh.store, cid(1), &["alice", "bob"]).await;
+    let other = connect(fresh.database.url()).await;
+    let first = send(cid(1), "alice:d", "first");
+    let commit = async |store: &PostgresStore, send: &SendRequest| {
+        store.commit(std::slice::from_ref(send)).await.unwrap().fates[0]
+    };
+    let (id, seq, _) = accepted(commit(&fresh.store, &first).await);
+    // The key is known to the database only, the head is remembered.
+    let again = accepted(commit(&fresh.store, &first).await);
+    assert_eq!(again, (id, seq, true));
+    let gone = change(cid(1), None, Direction::Removed, &["alice"]);
+    other.change_members(&gone).await.unwrap().unwrap();
+    let late = send(cid(1), "alice:d", "late");
+    assert_eq!(commit(&fresh.store, &late).await, Fate::Forbidden);
+    let stale = SendRequest { group_version: Some(1), ..send(cid(1), "bob:d", "stale") };
+    assert_eq!(commit(&fresh.store, &stale).await, Fate::StaleGroup { group_version: 2 });
+    let (_, seq, _) = accepted(commit(&fresh.store, &send(cid(1), "bob:d", "good")).await);
+    assert_eq!(seq.0, 3);
 }
