@@ -12,7 +12,9 @@ use std::time::{Duration, Instant};
 use godwit_core::bus::{Announce, Announcement};
 use godwit_core::commit::{Committed, Fate, Send};
 use godwit_core::edge::{Ack, Code, Outcome};
+use godwit_core::entry::Entry;
 use godwit_core::limits::BATCH_BYTES_MAX;
+use godwit_core::membership::{ChangeRequest, Conversation, Refused};
 use godwit_core::store::{Error, Store};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -34,8 +36,6 @@ pub(crate) struct Waiting {
 #[derive(Default)]
 struct Queue {
     sends: VecDeque<(Send, Waiting)>,
-    /// Entries that someone else has appended; see [`Committer::announce_in_line`].
-    told: Vec<Announcement>,
 }
 
 /// One commit at a time.
@@ -43,6 +43,8 @@ struct Queue {
 struct Lane {
     queue: Mutex<Queue>,
     filled: Notify,
+    /// Held from the begin of a commit to its announcement: both have the log's order.
+    turn: tokio::sync::Mutex<()>,
 }
 
 /// All lanes.
@@ -104,22 +106,26 @@ impl Committer {
         lane.filled.notify_one();
     }
 
-    /// Announces an entry that was appended beside the lanes (a change of members), after what its
-    /// conversation's lane has committed before it: the order of announcements stays the log's.
-    pub(crate) fn announce_in_line(&self, announcement: Announcement) {
-        let conversation = announcement.entry.conversation;
-        let lane = &self.lanes[lane_of(conversation.as_bytes(), self.lanes.len())];
-        lane.queue.lock().told.push(announcement);
-        lane.filled.notify_one();
+    /// Changes members in turn with the commits of the conversation's lane, and announces it.
+    pub(crate) async fn change_members(
+        &self,
+        request: &ChangeRequest,
+    ) -> Result<Result<(Entry, Conversation), Refused>, Error> {
+        let lane = &self.lanes[lane_of(request.conversation.as_bytes(), self.lanes.len())];
+        let _turn = lane.turn.lock().await;
+        let changed = self.store.change_members(request).await?;
+        if let Ok((entry, conversation)) = &changed {
+            self.announce.announce(&[Announcement {
+                entry: Arc::new(entry.clone()),
+                group_version: conversation.group_version,
+            }]);
+        }
+        Ok(changed)
     }
 
     async fn run(self: Arc<Self>, lane: usize) {
         let lane = &self.lanes[lane];
         loop {
-            let told = std::mem::take(&mut lane.queue.lock().told);
-            if !told.is_empty() {
-                self.announce.announce(&told);
-            }
             let (sends, waiting) = self.take(lane);
             if sends.is_empty() {
                 if self.stopping.load(Ordering::SeqCst) {
@@ -131,6 +137,7 @@ impl Committer {
                 }
                 continue;
             }
+            let _turn = lane.turn.lock().await;
             self.commit(sends, waiting).await;
         }
     }

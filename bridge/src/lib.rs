@@ -38,10 +38,12 @@ mod wire;
 use std::sync::Arc;
 use std::time::Duration;
 
-use godwit_core::bus::{Announce, Announcement, Listen};
+use godwit_core::bus::{Announce, Announcement, ChangeMembers, Listen};
 use godwit_core::cursor::{Feed, Opened, Opening};
 use godwit_core::edge::{Begin, Begun, Downlink, Outcome, Task, Upstream};
-use godwit_core::store::Store;
+use godwit_core::entry::Entry;
+use godwit_core::membership::{ChangeRequest, Conversation, Refused};
+use godwit_core::store::{Pending, Store};
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
@@ -151,13 +153,12 @@ impl Listen for Bridge {
     }
 }
 
-/// For entries that were appended beside the bridge's own lanes (by REST): they are announced in
-/// line with what their conversation's lane has committed.
-impl Announce for Bridge {
-    fn announce(&self, announcements: &[Announcement]) {
-        for announcement in announcements {
-            self.inner.committer.announce_in_line(announcement.clone());
-        }
+impl ChangeMembers for Bridge {
+    fn change_members<'a>(
+        &'a self,
+        request: &'a ChangeRequest,
+    ) -> Pending<'a, Result<(Entry, Conversation), Refused>> {
+        Box::pin(self.inner.committer.change_members(request))
     }
 }
 

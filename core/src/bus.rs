@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::entry::Entry;
+use crate::membership::{ChangeRequest, Conversation, Refused};
 use crate::store::{OutboxEvent, Pending};
 
 /// A committed entry, on its way to devices.
@@ -22,6 +23,17 @@ pub struct Announcement {
 pub trait Announce: Send + Sync + 'static {
     /// Tells of entries in the order of their commit. Returns at once.
     fn announce(&self, announcements: &[Announcement]);
+}
+
+/// Changes members and tells of it: the announcements of sends and of changes are in the log's
+/// order, so no listener takes the one for a repetition of the other.
+pub trait ChangeMembers: Send + Sync + 'static {
+    /// As [`crate::store::Store::change_members`]; the entry is announced before it returns.
+    /// Dropped before that, the change may have been made and not announced.
+    fn change_members<'a>(
+        &'a self,
+        request: &'a ChangeRequest,
+    ) -> Pending<'a, Result<(Entry, Conversation), Refused>>;
 }
 
 /// Is told of committed entries. Must not block.

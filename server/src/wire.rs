@@ -12,7 +12,7 @@ use godwit_bridge::Bridge;
 use godwit_broker::Broker;
 use godwit_broker::listen::{Census, Tls};
 use godwit_bus::InProcess;
-use godwit_core::bus::{Announce, Listen, Stream};
+use godwit_core::bus::{Announce, ChangeMembers, Listen, Stream};
 use godwit_core::edge::{Gate, Upstream};
 use godwit_storage_worker::Worker;
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -89,8 +89,7 @@ pub(crate) fn start(parts: Parts) -> Result<Running> {
     }
     let api = Arc::new(Api {
         store: port,
-        // Through the bridge's lanes, so that a change of members does not overtake sends.
-        announce: Arc::clone(&bridge) as Arc<dyn Announce>,
+        changes: Arc::clone(&bridge) as Arc<dyn ChangeMembers>,
         door: Arc::clone(&door),
         admin,
         metrics,

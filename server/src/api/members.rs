@@ -5,7 +5,6 @@ use std::sync::Arc;
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
-use godwit_core::bus::Announcement;
 use godwit_core::ids::UserId;
 use godwit_core::membership::{ChangeRequest, Direction, Refused};
 use serde::Deserialize;
@@ -99,13 +98,8 @@ async fn change(
     // In a task of its own: a caller that hangs up between the commit and the announcement must
     // not keep live devices from hearing of it.
     let task = tokio::spawn(async move {
-        let (entry, conversation) = api.store.change_members(&asked).await??;
-        let view = View::from(&conversation);
-        api.announce.announce(&[Announcement {
-            entry: Arc::new(entry),
-            group_version: conversation.group_version,
-        }]);
-        Ok::<_, Problem>(Json(view))
+        let (_, conversation) = api.changes.change_members(&asked).await??;
+        Ok::<_, Problem>(Json(View::from(&conversation)))
     });
     task.await.unwrap_or_else(|_| {
         Err(Problem::new(Kind::Internal, "the change ended early; look at the conversation"))

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use godwit_core::bus::Announce;
+use godwit_core::bus::ChangeMembers;
 use godwit_core::store::Store;
 use metrics_exporter_prometheus::PrometheusHandle;
 
@@ -31,8 +31,8 @@ use crate::auth::keyring::AdminToken;
 pub(crate) struct Api {
     /// Where conversations are.
     pub(crate) store: Arc<dyn Store>,
-    /// Who is told of membership entries.
-    pub(crate) announce: Arc<dyn Announce>,
+    /// Changes members, and tells of it.
+    pub(crate) changes: Arc<dyn ChangeMembers>,
     /// Judges device tokens.
     pub(crate) door: Arc<Doorkeeper>,
     /// The operators' token.

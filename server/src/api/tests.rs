@@ -6,7 +6,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use godwit_core::bus::Announcement;
 use godwit_core::commit::{Send, SendKey};
+use godwit_core::entry::Entry;
 use godwit_core::ids::{ConversationId, Identity, MessageId};
+use godwit_core::membership::{ChangeRequest, Conversation, Refused};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
@@ -22,13 +24,22 @@ use crate::testing::Dir;
 
 const ADMIN: &str = "an-admin-token-for-tests";
 
-/// Remembers what was announced.
-#[derive(Default)]
-struct Heard(Mutex<Vec<Announcement>>);
+/// Changes members in the store, and remembers what was announced.
+struct Heard(Mutex<Vec<Announcement>>, Arc<dyn Store>);
 
-impl Announce for Heard {
-    fn announce(&self, announcements: &[Announcement]) {
-        self.0.lock().extend_from_slice(announcements);
+impl ChangeMembers for Heard {
+    fn change_members<'a>(
+        &'a self,
+        request: &'a ChangeRequest,
+    ) -> godwit_core::store::Pending<'a, Result<(Entry, Conversation), Refused>> {
+        Box::pin(async move {
+            let changed = self.1.change_members(request).await?;
+            if let Ok((entry, conversation)) = &changed {
+                let (entry, group_version) = (Arc::new(entry.clone()), conversation.group_version);
+                self.0.lock().push(Announcement { entry, group_version });
+            }
+            Ok(changed)
+        })
     }
 }
 
@@ -75,10 +86,10 @@ impl World {
         let opened = Opened::open(&config).await.unwrap();
         opened.ensure(Pending::Refuse).await.unwrap();
         let key = EmbeddedKey::load(&config).unwrap();
-        let heard = Arc::new(Heard::default());
+        let heard = Arc::new(Heard(Mutex::default(), opened.port()));
         let api = Arc::new(Api {
             store: opened.port(),
-            announce: Arc::clone(&heard) as Arc<dyn Announce>,
+            changes: Arc::clone(&heard) as Arc<dyn ChangeMembers>,
             door: Arc::new(Doorkeeper::new(&config, &key, false).unwrap()),
             admin: AdminToken::new(ADMIN).unwrap(),
             metrics: PrometheusBuilder::new().build_recorder().handle(),
