@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use godwit_testkit::probe::Probe;
-use godwit_testkit::wire::{Properties, Value, Version, id};
+use godwit_testkit::wire::{self, Properties, Value, Version, id};
 
 use super::payload;
 use super::world::{BOTH, World};
@@ -108,5 +108,23 @@ async fn a_will_to_a_topic_that_is_not_allowed_is_refused_at_connect() {
             let (_, welcome) = Probe::try_connect(&world.mqtt(), &hello).await;
             assert_eq!(welcome.code, code, "{version:?} {topic}");
         }
+    }
+}
+
+#[tokio::test]
+async fn a_goodbye_counts_although_the_device_is_back_before_it_was_read() {
+    let world = World::new().await;
+    let mut laptop = listener(&world).await;
+    for round in 0..20 {
+        let hello = world.hello(Version::V5, "alice", "phone").await;
+        let hello = hello.with_will(TOPIC, b"gone", Properties::none());
+        let (mut phone, _) = Probe::connect(&world.mqtt(), &hello).await;
+        phone.write(&wire::disconnect(Version::V5, 0)).await;
+        drop(phone);
+        let (phone, _) = Probe::connect(&world.mqtt(), &hello).await;
+        let round = format!("round {round}");
+        marker(&mut laptop, &round).await;
+        assert_eq!(laptop.recv().await.payload, round.as_bytes());
+        phone.disconnect(0).await;
     }
 }
