@@ -16,7 +16,7 @@ use crate::broker::{Shared, due_will};
 use crate::client::{Client, Found, Offline, Turn};
 use crate::clock::now_s;
 use crate::codec::Codec;
-use crate::connection::{Connection, End, Parts, Run};
+use crate::connection::{Connection, End, Entered, Run};
 use crate::limits::{FAREWELL_MAX, LINGER_BYTES_MAX};
 use crate::link::Link;
 use crate::listen::Socket;
@@ -62,34 +62,9 @@ async fn shake_hands(
     };
     let version = hello.version;
     match Box::pin(admit(&shared, *hello, peer)).await {
-        Ok(Entered { parts, turn, welcome, kept }) => {
-            let EnteredParts {
-                client,
-                link,
-                session,
-                admitted,
-                window,
-                alias_max,
-                will,
-                expiry_s,
-                may_refresh,
-            } = parts;
-            let mut connection = Box::new(Connection::new(Parts {
-                shared,
-                client,
-                link,
-                session,
-                admitted,
-                version,
-                socket,
-                codec,
-                window,
-                alias_max,
-                will,
-                expiry_s,
-                may_refresh,
-                input,
-            }));
+        Ok(Arrival { entered, turn, welcome, kept }) => {
+            let mut connection =
+                Box::new(Connection::new(shared, version, socket, codec, input, entered));
             reply::welcome(&connection.codec, version, welcome, &mut connection.output);
             if let Some(kept) = kept {
                 connection.resend(kept.inflight);
@@ -146,26 +121,14 @@ async fn turn_away(socket: &mut Socket, codec: &Codec, version: Version, outcome
 }
 
 /// What a successful CONNECT brings.
-struct Entered {
-    parts: EnteredParts,
+struct Arrival {
+    entered: Entered,
     turn: Turn,
     welcome: Welcome,
     kept: Option<Box<Offline>>,
 }
 
-struct EnteredParts {
-    client: Arc<Client>,
-    link: Arc<Link>,
-    session: Option<Arc<dyn godwit_core::edge::Session>>,
-    admitted: Arc<Admitted>,
-    window: u16,
-    alias_max: u16,
-    will: Option<Box<crate::client::Will>>,
-    expiry_s: u32,
-    may_refresh: bool,
-}
-
-async fn admit(shared: &Arc<Shared>, hello: Hello, peer: SocketAddr) -> Result<Entered, Outcome> {
+async fn admit(shared: &Arc<Shared>, hello: Hello, peer: SocketAddr) -> Result<Arrival, Outcome> {
     if hello.auth_method.as_ref().is_some_and(|method| method != TOKEN_METHOD) {
         let reason = "the only authentication method is `token`; its data is the token";
         return Err(Outcome::refused(Code::BAD_AUTH_METHOD, reason));
@@ -213,7 +176,7 @@ async fn admit(shared: &Arc<Shared>, hello: Hello, peer: SocketAddr) -> Result<E
         will.delay_s = will.delay_s.min(expiry_s);
         Box::new(will)
     });
-    let parts = EnteredParts {
+    let entered = Entered {
         client,
         link,
         session: begun.map(|b| b.session),
@@ -224,7 +187,7 @@ async fn admit(shared: &Arc<Shared>, hello: Hello, peer: SocketAddr) -> Result<E
         expiry_s,
         may_refresh,
     };
-    Ok(Entered { parts, turn, welcome, kept })
+    Ok(Arrival { entered, turn, welcome, kept })
 }
 
 fn check_will(shared: &Shared, hello: &Hello, admitted: &Admitted) -> Result<(), Outcome> {

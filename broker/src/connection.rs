@@ -114,49 +114,52 @@ pub(crate) struct Connection {
 }
 
 /// What the handshake has settled.
-pub(crate) struct Parts {
-    pub(crate) shared: Arc<Shared>,
+pub(crate) struct Entered {
     pub(crate) client: Arc<Client>,
     pub(crate) link: Arc<Link>,
     pub(crate) session: Option<Arc<dyn Session>>,
     pub(crate) admitted: Arc<Admitted>,
-    pub(crate) version: Version,
-    pub(crate) socket: Socket,
-    pub(crate) codec: Codec,
+    /// Deliveries in flight.
     pub(crate) window: u16,
     pub(crate) alias_max: u16,
     pub(crate) will: Option<Box<Will>>,
     pub(crate) expiry_s: u32,
     pub(crate) may_refresh: bool,
-    /// Read after the CONNECT already.
-    pub(crate) input: BytesMut,
 }
 
 impl Connection {
-    pub(crate) fn new(parts: Parts) -> Self {
+    /// `input`: what was read after the CONNECT already.
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        version: Version,
+        socket: Socket,
+        codec: Codec,
+        input: BytesMut,
+        entered: Entered,
+    ) -> Self {
         Self {
-            shared: parts.shared,
-            client: parts.client,
-            link: parts.link,
-            session: parts.session,
-            admitted: parts.admitted,
-            version: parts.version,
-            socket: parts.socket,
-            codec: parts.codec,
+            shared,
+            client: entered.client,
+            link: entered.link,
+            session: entered.session,
+            admitted: entered.admitted,
+            version,
+            socket,
+            codec,
             acks: Acks::default(),
-            inflight: Inflight::new(parts.window),
+            inflight: Inflight::new(entered.window),
             inward: None,
             outward: None,
-            alias_max: parts.alias_max,
+            alias_max: entered.alias_max,
             quota: None,
             busy: None,
-            may_refresh: parts.may_refresh,
+            may_refresh: entered.may_refresh,
             refresh: None,
             pause: None,
-            will: parts.will,
-            expiry_s: parts.expiry_s,
+            will: entered.will,
+            expiry_s: entered.expiry_s,
             draining: None,
-            input: parts.input,
+            input,
             output: BytesMut::new(),
         }
     }
