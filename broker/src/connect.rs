@@ -152,7 +152,8 @@ async fn admit(shared: &Arc<Shared>, hello: Hello, peer: SocketAddr) -> Result<A
         Ok(begun) => begun,
         Err(outcome) => {
             link.end();
-            client.detach(None, found.will);
+            // What was kept stays for the next try.
+            client.detach(found.offline, found.will);
             shared.registry.forget(&client);
             return Err(outcome);
         }
