@@ -73,7 +73,7 @@ pub struct Options {
     /// The exact values of a browser's `Origin` that may open a WebSocket; `*` allows any.
     /// Clients that send none are no browsers and are let in. Default: none.
     pub origins: Vec<String>,
-    /// Bytes of a WebSocket message once the client was let in (64 KiB before). Default 512 KiB;
+    /// Bytes of a WebSocket message once the client was let in (4 KiB before). Default 512 KiB;
     /// at least the largest MQTT packet, for a client may send it in one.
     pub websocket_message_bytes_max: usize,
 }
