@@ -10,7 +10,7 @@ import sys
 HERE = pathlib.Path(__file__).resolve().parent
 VOID_RETRIES = 3
 PAIRS = 50
-# Available receivers: what chat clients are, and measured to be faster by some percent than
+# Available receivers: what chat clients are, and faster in a few runs on a busy machine by some percent than
 # sessions without presence.
 EJABBERD_OPTIONS = ["--xmpp-presence"]
 IDLE_CONNECTIONS = 10_000
