@@ -14,6 +14,8 @@ PAIRS = 50
 # sessions without presence.
 EJABBERD_OPTIONS = ["--xmpp-presence"]
 IDLE_CONNECTIONS = 10_000
+# Messages of the one sender that are not yet with all 1,000: the next is stored while one is told.
+FANOUT_WINDOW = 4
 STORM_CONNECTIONS = 5_000
 # Below the listen backlog of 100 that mosquitto has: beyond it the kernel drops SYNs, and what is
 # measured is its retransmission after one second.
@@ -78,9 +80,9 @@ class Session:
                 return None
             report = json.loads(done.stdout)
             report["rows"] = server.rows() - rows if hasattr(server, "rows") else None
-            foreign = report["machine"]["foreign_share"]
             if not (timed and report["machine"]["void"]):
                 break
+            foreign = report["machine"]["foreign_share"]
             print(f"  {peer} {measure}: void, {foreign:.1%} foreign", file=sys.stderr, flush=True)
         else:
             kept = "kept all the same" if self.keep_void else "left out"
@@ -201,6 +203,59 @@ def idle_run(session, peer, measure, tls=False):
         session.keep(peer, measure, {
             "bytes_per_connection": report["memory"][0]["bytes_per_connection"],
         })
+
+
+def fanout(session):
+    """G16: one stored message to 1,000 members, each a connected device that acknowledges it."""
+    for peer in session.rounds(("godwit",)):
+        report = session.load(
+            peer, "fan-out", "fanout", "--receivers", 1_000, "--window", FANOUT_WINDOW,
+            "--seconds", session.seconds, "--publish", "send", "--receive", "entries")
+        if report:
+            flow = report["flow"]
+            apart = {one["name"]: one["received_per_cpu_s"]
+                     for one in flow["received_per_cpu_s_of"]}
+            session.keep(peer, "fan-out", {
+                "deliveries_per_s": flow["received_per_s"],
+                "per_server_cpu_s": apart["godwit"],
+                "per_postgres_cpu_s": apart["postgres"],
+                "delivery_p99_ms": flow["delivery"]["p99_ms"],
+                "generator_cpu_s": report["machine"]["generator_cpu_s"],
+            })
+
+
+def isolation(session):
+    """Pairs at a fixed rate while a group of 10,000 is silent and while it speaks, in turns."""
+    for peer in session.rounds(("godwit",), min(3, session.runs)):
+        for devices in ("foreground", "background"):
+            report = session.load(
+                peer, f"isolation, {devices}", "isolation", "--devices", devices,
+                "--pairs", PAIRS, "--rate", 1_000, "--members", 10_000, "--group-rate", 1,
+                "--rounds", 4, "--seconds", session.seconds / 2)
+            if report:
+                calm, busy, group = report["calm"], report["flow"], report["group"]
+                session.keep(peer, f"isolation, {devices}", {
+                    "p50_silent_ms": calm["delivery"]["p50_ms"],
+                    "p50_speaks_ms": busy["delivery"]["p50_ms"],
+                    "p99_silent_ms": calm["delivery"]["p99_ms"],
+                    "p99_speaks_ms": busy["delivery"]["p99_ms"],
+                    "p99_ratio": group["p99_ratio"],
+                    "connected": group["connected"],
+                    "group_sent": group["counts"]["sent"],
+                    "group_received": group["counts"]["received"],
+                    "group_notices": group["notices"],
+                    "group_delivery_p99_ms": group["delivery"]["p99_ms"],
+                    "generator_cpu_s": report["machine"]["generator_cpu_s"],
+                })
+
+
+def typing(session):
+    """G10: bytes, so one run is enough and a busy machine does not matter."""
+    report = session.load("godwit", "typing", "typing", timed=False)
+    if report:
+        session.keep("godwit", "typing", {
+            name: report["typing"][name]
+            for name in ("most_down", "first_down", "most_up", "first_up")})
 
 
 def storm(session):

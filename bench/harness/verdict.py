@@ -48,7 +48,7 @@ def ratio(one, other):
 
 
 def goals(readings):
-    """G1 to G8, as far as they were measured."""
+    """Those that are measured here, as far as they were."""
     median = readings.median
     god_rate = median("godwit", "throughput", "received_per_s")
     god_cpu = median("godwit", "throughput", "per_cpu_s")
@@ -91,6 +91,13 @@ def goals(readings):
              unit="ms"),
         Goal("G8", "others' p99 during the storm against before", others, None, 2,
              at_least=False),
+        Goal("G10", "a typing event by alias, whole packet", median("godwit", "typing", "most_down"),
+             20, 14, at_least=False, unit="B"),
+        Goal("G16", "deliveries per core-second of the server, 1,000 members",
+             median("godwit", "fan-out", "per_server_cpu_s"), 50_000, 150_000, unit=""),
+        *(Goal("isolation", f"pairs' p99 beside a group of 10,000 in the {devices}",
+               median("godwit", f"isolation, {devices}", "p99_ratio"), 1.5, 1.5, at_least=False)
+          for devices in ("foreground", "background")),
     ]
 
 

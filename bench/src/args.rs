@@ -35,6 +35,10 @@ pub(crate) enum Command {
     Storm(Storm),
     /// One sender, many receivers of every message.
     Fanout(Fanout),
+    /// Pairs, first alone and then beside one large group that speaks; in turns. Godwit only.
+    Isolation(Isolation),
+    /// The bytes of a typing packet. Godwit only.
+    Typing(Typing),
 }
 
 #[derive(Debug, Args)]
@@ -81,6 +85,55 @@ pub(crate) struct Fanout {
     /// Receivers of every message.
     #[arg(long, default_value_t = 1_000)]
     pub(crate) receivers: usize,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Isolation {
+    #[command(flatten)]
+    pub(crate) peer: Peer,
+    #[command(flatten)]
+    pub(crate) output: Output,
+    /// Pairs of a sender and a receiver.
+    #[arg(long, default_value_t = 50)]
+    pub(crate) pairs: usize,
+    /// Messages a second of all pairs together.
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) rate: u32,
+    /// Members of the group; as many of them are connected as descriptors allow.
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(2..))]
+    pub(crate) members: u32,
+    /// Messages a second into the group, while it speaks.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) group_rate: u32,
+    /// What the group's devices say of themselves.
+    #[arg(long, value_enum, default_value_t = Devices::Foreground)]
+    pub(crate) devices: Devices,
+    /// Rounds: in each, the group is silent once and speaks once.
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=20))]
+    pub(crate) rounds: u32,
+    /// Seconds of each half of a round.
+    #[arg(long, default_value = "8", value_parser = seconds)]
+    pub(crate) seconds: Duration,
+    /// Seconds between two halves, for what is still on its way.
+    #[arg(long, default_value = "3", value_parser = seconds)]
+    pub(crate) gap: Duration,
+    /// Bytes of a body.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(16..=262_144))]
+    pub(crate) size: u32,
+    /// Connections being opened at once, before the load.
+    #[arg(long, default_value_t = 64)]
+    pub(crate) concurrency: usize,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Typing {
+    #[command(flatten)]
+    pub(crate) peer: Peer,
+    #[command(flatten)]
+    pub(crate) output: Output,
+    /// Events that are waited for; the server tells at most one a second.
+    #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u32).range(2..=100))]
+    pub(crate) events: u32,
 }
 
 #[derive(Debug, Args)]
@@ -134,7 +187,7 @@ pub(crate) struct Load {
 }
 
 /// Whom to load, and how to speak to it.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Peer")]
 pub(crate) struct Peer {
     /// The server. Default: of --godwit, else 127.0.0.1:1883.
@@ -228,6 +281,15 @@ pub(crate) enum Protocol {
     Mqtt3,
     /// MQTT 5.
     Mqtt5,
+}
+
+/// What devices say of themselves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Devices {
+    /// The app is on screen: every entry is sent.
+    Foreground,
+    /// It is not: head notices only.
+    Background,
 }
 
 /// How a Godwit sender publishes.

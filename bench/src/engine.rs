@@ -175,6 +175,17 @@ impl Engine {
         Some(id)
     }
 
+    /// Appends something that passes, with QoS 0; false: the connection is not open.
+    pub(crate) fn pass(&mut self, index: usize, payload: &[u8]) -> bool {
+        let link = &mut self.links[index];
+        if link.state != State::Open {
+            return false;
+        }
+        link.wire.pass(payload, &mut link.out);
+        self.mark(index);
+        true
+    }
+
     /// Says goodbye and closes; nothing is reported of it.
     pub(crate) fn close(&mut self, index: usize) {
         let link = &mut self.links[index];

@@ -9,6 +9,9 @@ use serde_json::Value;
 
 use crate::limits::HTTP_BYTES_MAX;
 
+/// How long an answer may take: a group of 10,000 members is made in one request.
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(60);
+
 /// A kept connection to one server.
 pub(crate) struct Client {
     stream: BufReader<TcpStream>,
@@ -28,11 +31,11 @@ impl Client {
             .into_diagnostic()
             .wrap_err_with(|| format!("no REST server at {url}"))?;
         stream.set_nodelay(true).into_diagnostic()?;
-        stream.set_read_timeout(Some(Duration::from_secs(10))).into_diagnostic()?;
+        stream.set_read_timeout(Some(ANSWER_TIME_MAX)).into_diagnostic()?;
         Ok(Self { stream: BufReader::new(stream), authority, bearer: bearer.to_owned() })
     }
 
-    /// Posts `body` and returns the answer's JSON. Errors: no answer in 10 s, a status other
+    /// Posts `body` and returns the answer's JSON. Errors: no answer in 60 s, a status other
     /// than 2xx, no JSON.
     pub(crate) fn post(&mut self, path: &str, body: &Value) -> miette::Result<Value> {
         let body = body.to_string();

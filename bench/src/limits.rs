@@ -30,5 +30,6 @@ pub(crate) const LATENCY_NS_MAX: u64 = 60_000_000_000;
 /// The share of the machine's time that others may use during a run before it is void.
 pub(crate) const FOREIGN_SHARE_MAX: f64 = 0.05;
 
-/// Bytes of one HTTP response's head and body. A conversation is below 1 KiB.
-pub(crate) const HTTP_BYTES_MAX: usize = 1024 * 1024;
+/// Bytes of one HTTP response's head and body. A conversation of 10,000 members with all that is
+/// told of each is about 2 MiB.
+pub(crate) const HTTP_BYTES_MAX: usize = 8 * 1024 * 1024;

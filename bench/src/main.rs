@@ -1,7 +1,7 @@
 //! `godwit-bench`: load and check an MQTT broker over real sockets.
 //!
 //! What it does: holds idle connections, sends between pairs in closed and open loop, fans out,
-//! storms; counts every message; tells latency, CPU and memory. What it refuses: averages without
+//! storms, lets a large group speak beside pairs, weighs typing; counts every message; tells latency, CPU and memory. What it refuses: averages without
 //! a tail, latency from the time of the actual send, results of a machine busy with other things.
 //!
 //! Read in this order: `args` (what can be asked), `wire` (protocols as pure state machines),
@@ -45,6 +45,8 @@ fn run(command: Command) -> miette::Result<ExitCode> {
         Command::Pairs(args) => args.output.json,
         Command::Storm(args) => args.output.json,
         Command::Fanout(args) => args.output.json,
+        Command::Isolation(args) => args.output.json,
+        Command::Typing(args) => args.output.json,
     };
     let report = measure(command)?;
     let mut out = std::io::stdout().lock();
@@ -59,5 +61,7 @@ fn measure(command: Command) -> miette::Result<Report> {
         Command::Pairs(args) => load::pairs::pairs(args),
         Command::Storm(args) => load::storm::storm(args),
         Command::Fanout(args) => load::pairs::fanout(args),
+        Command::Isolation(args) => load::isolation::isolation(&args),
+        Command::Typing(args) => load::typing::typing(args),
     }
 }

@@ -120,6 +120,17 @@ pub(crate) struct Flow {
     pub(crate) delivery: Latency,
     /// Deliveries for each CPU-second of all watched processes; absent when none is watched.
     pub(crate) received_per_cpu_s: Option<f64>,
+    /// The same for each watched process apart.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) received_per_cpu_s_of: Vec<Efficiency>,
+}
+
+/// Deliveries for each CPU-second of one process, or tree of processes.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Efficiency {
+    pub(crate) name: String,
+    /// 0: it used less than /proc counts.
+    pub(crate) received_per_cpu_s: f64,
 }
 
 /// Application bytes for each message of the whole run, bodies included.
@@ -140,6 +151,38 @@ pub(crate) struct Memory {
     pub(crate) bytes_per_connection: f64,
 }
 
+/// A large group beside pairs, and what it did to them.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Group {
+    /// Members by REST, and how many of them are connected.
+    pub(crate) members: usize,
+    pub(crate) connected: usize,
+    /// `foreground` or `background`.
+    pub(crate) devices: &'static str,
+    pub(crate) counts: Counts,
+    /// Head notices.
+    pub(crate) notices: u64,
+    /// From due time to the devices; only those in the foreground get entries.
+    pub(crate) delivery: Latency,
+    /// The pairs' delivery while the group speaks, over that while it is silent.
+    pub(crate) p50_ratio: f64,
+    pub(crate) p99_ratio: f64,
+    /// The same p99 ratio for each round.
+    pub(crate) p99_ratios: Vec<f64>,
+}
+
+/// Bytes of typing packets, MQTT's own included.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Typing {
+    /// With the topic spelt out, which happens once for each conversation.
+    pub(crate) first_down: u64,
+    /// The largest by alias.
+    pub(crate) most_down: u64,
+    pub(crate) first_up: u64,
+    pub(crate) most_up: u64,
+    pub(crate) events: usize,
+}
+
 /// All that a run found.
 #[derive(Debug, Clone, Default, Serialize)]
 pub(crate) struct Report {
@@ -154,9 +197,14 @@ pub(crate) struct Report {
     pub(crate) connects: Option<Connects>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) flow: Option<Flow>,
-    /// The storm's background pairs, before it.
+    /// Pairs while nothing else happens: before the storm, or while the large group is silent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) calm: Option<Flow>,
+    /// The large group beside the pairs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) group: Option<Group>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) typing: Option<Typing>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) bytes_per_message: Option<Bytes>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -186,6 +234,12 @@ impl Report {
         }
         if let Some(flow) = &self.flow {
             write_flow(if self.calm.is_some() { "during" } else { "measured" }, flow, out)?;
+        }
+        if let Some(group) = &self.group {
+            write_group(group, out)?;
+        }
+        if let Some(typing) = &self.typing {
+            write_typing(typing, out)?;
         }
         if let Some(bytes) = &self.bytes_per_message {
             writeln!(
@@ -248,6 +302,9 @@ fn write_flow(name: &str, flow: &Flow, out: &mut impl Write) -> std::io::Result<
     if let Some(per_cpu_s) = flow.received_per_cpu_s {
         writeln!(out, "  efficiency   {per_cpu_s:.0} received for a CPU-second of the server's")?;
     }
+    for Efficiency { name, received_per_cpu_s } in &flow.received_per_cpu_s_of {
+        writeln!(out, "               {received_per_cpu_s:.0} for one of {name}'s alone")?;
+    }
     for (name, latency) in [("ack", &flow.ack), ("delivery", &flow.delivery)] {
         writeln!(
             out,
@@ -256,6 +313,43 @@ fn write_flow(name: &str, flow: &Flow, out: &mut impl Write) -> std::io::Result<
         )?;
     }
     Ok(())
+}
+
+fn write_group(group: &Group, out: &mut impl Write) -> std::io::Result<()> {
+    let Group { members, connected, devices, counts, notices, delivery, .. } = group;
+    writeln!(
+        out,
+        "  group        {connected} of {members} members connected, in the {devices}: sent {} \
+         received {} notices {notices}",
+        counts.sent, counts.received
+    )?;
+    if delivery.count > 0 {
+        writeln!(
+            out,
+            "               delivery p50 {:.0} p99 {:.0} ms",
+            delivery.p50_ms, delivery.p99_ms
+        )?;
+    }
+    for reason in [&counts.first_refusal, &counts.first_disconnect].into_iter().flatten() {
+        writeln!(out, "  first harm   {reason}")?;
+    }
+    let rounds: Vec<String> = group.p99_ratios.iter().map(|ratio| format!("{ratio:.2}")).collect();
+    writeln!(
+        out,
+        "  during/before p50 {:.2}x, p99 {:.2}x; p99 by rounds: {}",
+        group.p50_ratio,
+        group.p99_ratio,
+        rounds.join(", ")
+    )
+}
+
+fn write_typing(typing: &Typing, out: &mut impl Write) -> std::io::Result<()> {
+    let Typing { first_down, most_down, first_up, most_up, events } = typing;
+    writeln!(
+        out,
+        "  typing       {events} events: {most_down} bytes down ({first_down} the first), \
+         {most_up} up ({first_up} the first)"
+    )
 }
 
 fn write_machine(machine: &Machinery, out: &mut impl Write) -> std::io::Result<()> {

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use miette::{IntoDiagnostic as _, WrapErr as _, miette};
+use miette::{IntoDiagnostic as _, WrapErr as _, bail, miette};
 use serde_json::{Value, json};
 
 use crate::args::{Peer, Protocol, Publish, Receive};
@@ -15,7 +15,7 @@ use crate::stamp::unhex;
 use crate::tls::Tls;
 use crate::token::Issuer;
 use crate::wire::Wire;
-use crate::wire::mqtt::{self, Mqtt, Payload, Topic};
+use crate::wire::mqtt::{self, Mqtt, Payload, Presence, Topic};
 use crate::wire::packet::{Connect, Version};
 use crate::wire::xmpp::{self, Xmpp};
 
@@ -113,16 +113,25 @@ impl Target {
         let Some(godwit) = &mut self.godwit else { return Ok(()) };
         let mut client = http::Client::connect(&godwit.http, &godwit.admin_token)?;
         let kind = if receivers == 1 { "direct" } else { "group" };
-        for lane in 0..lanes {
+        // After what an earlier call has made: lanes are numbered on.
+        let first = godwit.conversations.len();
+        for lane in first..first + lanes {
             let mut members = vec![sender_name(&run, lane)];
             members.extend((0..receivers).map(|nth| receiver_name(&run, lane, nth)));
             let body = json!({ "kind": kind, "members": members });
             let answer = client.post("/v1/conversations", &body)?;
-            let id = ["conversation_id", "conversation", "id", "cid"]
-                .iter()
-                .find_map(|name| answer[name].as_str())
-                .ok_or_else(|| miette!("no conversation id in {answer}"))?;
+            let id = answer["id"].as_str();
+            let id = id.ok_or_else(|| miette!("no conversation id in {answer}"))?;
             godwit.conversations.push(id.to_owned());
+        }
+        Ok(())
+    }
+
+    /// Errors: it is no Godwit, or not by MQTT 5.
+    pub(crate) fn must_be_godwit(&self, command: &str) -> miette::Result<()> {
+        let mqtt5 = !self.peer.xmpp && self.peer.protocol == Protocol::Mqtt5;
+        if self.godwit.is_none() || !mqtt5 {
+            bail!("{command} measures Godwit by MQTT 5: name it by --godwit or --http");
         }
         Ok(())
     }
@@ -137,8 +146,8 @@ impl Target {
                 let text = self.peer.topic.replace("{i}", &lane.to_string());
                 (Topic { text, cmid: false }, Payload::Raw)
             }
-            Some(godwit) => {
-                let cid = godwit.conversations.get(lane).map_or("", String::as_str);
+            Some(_) => {
+                let cid = self.conversation(lane);
                 match self.peer.publish {
                     Publish::Plain => {
                         (Topic { text: format!("c/{cid}/"), cmid: true }, Payload::Raw)
@@ -149,7 +158,34 @@ impl Target {
                 }
             }
         };
-        self.mqtt(&sender_name(&self.run, lane), None, Some(topic), payload)
+        self.mqtt(&sender_name(&self.run, lane), Wants::NOTHING, Some(topic), payload)
+    }
+
+    /// Godwit: the session that sends on a lane as apps do, whatever `--publish` says.
+    pub(crate) fn app_sender(&self, lane: usize) -> Wire {
+        let text = format!("s/{}", self.conversation(lane));
+        let topic = Some(Topic { text, cmid: false });
+        self.mqtt(&sender_name(&self.run, lane), Wants::NOTHING, topic, Payload::Protobuf)
+    }
+
+    /// Godwit: a session that receives as apps do, whatever `--receive` says.
+    pub(crate) fn app_receiver(&self, lane: usize, nth: usize, declares: Option<Presence>) -> Wire {
+        let wants = Wants { filters: vec!["m/#", "n/#"], declares, ..Wants::NOTHING };
+        self.mqtt(&receiver_name(&self.run, lane, nth), wants, None, Payload::Protobuf)
+    }
+
+    /// Godwit: the session of a lane that types, and the one that sees it.
+    pub(crate) fn typists(&self, lane: usize) -> (Wire, Wire) {
+        let topic = Topic { text: format!("t/{}", self.conversation(lane)), cmid: false };
+        let types =
+            self.mqtt(&sender_name(&self.run, lane), Wants::NOTHING, Some(topic), Payload::Raw);
+        let wants = Wants { filters: vec!["t/#"], ..Wants::NOTHING };
+        (types, self.mqtt(&receiver_name(&self.run, lane, 0), wants, None, Payload::Raw))
+    }
+
+    fn conversation(&self, lane: usize) -> &str {
+        let known = self.godwit.as_ref().and_then(|godwit| godwit.conversations.get(lane));
+        known.map_or("", String::as_str)
     }
 
     /// The session that receives on a lane, the `nth` of them.
@@ -162,15 +198,13 @@ impl Target {
                 let filter = self.peer.filter.as_ref().unwrap_or(&self.peer.topic);
                 (filter.replace("{i}", &lane.to_string()), Payload::Raw)
             }
-            Some(godwit) => match self.peer.receive {
+            Some(_) => match self.peer.receive {
                 Receive::Entries => ("m/#".to_owned(), Payload::Protobuf),
-                Receive::Plain => {
-                    let cid = godwit.conversations.get(lane).map_or("", String::as_str);
-                    (format!("c/{cid}"), Payload::Raw)
-                }
+                Receive::Plain => (format!("c/{}", self.conversation(lane)), Payload::Raw),
             },
         };
-        self.mqtt(&receiver_name(&self.run, lane, nth), Some(filter), None, payload)
+        let wants = Wants { filter: Some(filter), ..Wants::NOTHING };
+        self.mqtt(&receiver_name(&self.run, lane, nth), wants, None, payload)
     }
 
     /// A session that only connects, and subscribes if `subscribe`; `nth` of them, behind the
@@ -186,16 +220,11 @@ impl Target {
                 filter.replace("{i}", &format!("idle{nth}"))
             }
         });
-        self.mqtt(&format!("i{}-{nth}", self.run), filter, None, Payload::Raw)
+        let wants = Wants { filter, ..Wants::NOTHING };
+        self.mqtt(&format!("i{}-{nth}", self.run), wants, None, Payload::Raw)
     }
 
-    fn mqtt(
-        &self,
-        user: &str,
-        filter: Option<String>,
-        topic: Option<Topic>,
-        payload: Payload,
-    ) -> Wire {
+    fn mqtt(&self, user: &str, wants: Wants, topic: Option<Topic>, payload: Payload) -> Wire {
         let version = match self.peer.protocol {
             Protocol::Mqtt3 => Version::V3,
             Protocol::Mqtt5 => Version::V5,
@@ -218,7 +247,9 @@ impl Target {
         Wire::Mqtt(Box::new(Mqtt::new(mqtt::Config {
             version,
             connect: connect.encode(),
-            filter,
+            filters: wants.filters,
+            filter: wants.filter,
+            declares: wants.declares,
             topic,
             payload,
             alias: !self.peer.no_alias,
@@ -236,6 +267,17 @@ impl Target {
             presence: self.peer.xmpp_presence,
         })))
     }
+}
+
+/// What a session subscribes, and says of itself.
+struct Wants {
+    filters: Vec<&'static str>,
+    filter: Option<String>,
+    declares: Option<Presence>,
+}
+
+impl Wants {
+    const NOTHING: Self = Self { filters: Vec::new(), filter: None, declares: None };
 }
 
 fn sender_name(run: &str, lane: usize) -> String {

@@ -10,28 +10,19 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use godwit_core::bus::{Announce, Announcement};
+use godwit_core::change::{ChangeRequest, Refused};
 use godwit_core::commit::{Committed, Fate, Send};
-use godwit_core::edge::{Ack, Code, Outcome};
+use godwit_core::edge::{Code, Outcome};
 use godwit_core::entry::Entry;
 use godwit_core::limits::BATCH_BYTES_MAX;
-use godwit_core::membership::{ChangeRequest, Conversation, Refused};
+use godwit_core::membership::Conversation;
 use godwit_core::store::{Error, Store};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use crate::fate::{self, About};
-use crate::metrics;
+use crate::fate::{self, Waiting};
 use crate::options::Options;
-use crate::retry;
-use crate::session::DeviceSession;
-
-/// Who waits for a send's fate.
-pub(crate) struct Waiting {
-    pub(crate) ack: Ack,
-    pub(crate) session: Arc<DeviceSession>,
-    pub(crate) about: About,
-    pub(crate) since: Instant,
-}
+use crate::{metrics, recover, retry};
 
 #[derive(Default)]
 struct Queue {
@@ -97,7 +88,7 @@ impl Committer {
             || self.bytes.load(Ordering::Relaxed) + bytes > self.options.queue_bytes_max;
         if full || self.stopping.load(Ordering::SeqCst) {
             let outcome = Outcome::throttled(Duration::from_secs(1));
-            return answer(vec![(waiting, outcome, "throttled")]);
+            return fate::answer(vec![(waiting, outcome, "throttled")]);
         }
         sends.fetch_add(1, Ordering::Relaxed);
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
@@ -106,15 +97,21 @@ impl Committer {
         lane.filled.notify_one();
     }
 
-    /// Changes members in turn with the commits of the conversation's lane, and announces it.
-    pub(crate) async fn change_members(
+    /// Changes members, roles or details in turn with the commits of the conversation's lane, and
+    /// announces it.
+    pub(crate) async fn change(
         &self,
         request: &ChangeRequest,
     ) -> Result<Result<(Entry, Conversation), Refused>, Error> {
         let lane = &self.lanes[lane_of(request.conversation.as_bytes(), self.lanes.len())];
         let _turn = lane.turn.lock().await;
-        let changed = self.store.change_members(request).await?;
-        if let Ok((entry, conversation)) = &changed {
+        let changed = self.store.change(request).await?;
+        if let Ok((entry, conversation)) = &changed
+            // A repeated request is told of an entry that was announced, unless the answer to the
+            // first one was lost. Only at the log's end that is not seen as a gap by itself, and
+            // only there announcing it again does no harm.
+            && (entry.message_id == request.message_id || entry.seq == conversation.head_seq)
+        {
             self.announce.announce(&[Announcement {
                 entry: Arc::new(entry.clone()),
                 group_version: conversation.group_version,
@@ -170,7 +167,8 @@ impl Committer {
         let begun = Instant::now();
         let oldest = waiting.iter().map(|w| w.since).min().unwrap_or(begun);
         let deadline = oldest + self.options.hold_max;
-        match self.commit_until(&sends, deadline).await {
+        let mut lost = false;
+        match self.commit_until(&sends, deadline, &mut lost).await {
             Ok(committed) => {
                 // A histogram may round.
                 #[allow(clippy::cast_precision_loss)]
@@ -179,23 +177,30 @@ impl Committer {
                 ::metrics::counter!(metrics::COMMITS, "result" => "done").increment(1);
                 self.finish(committed, waiting);
             }
-            Err(Error::Unavailable(_)) => {
-                ::metrics::counter!(metrics::COMMITS, "result" => "withheld").increment(1);
-                // Whether the last try was committed is not known: no code may be given.
-                for who in waiting {
-                    who.ack.settle(Outcome::WITHHELD);
-                }
-            }
-            Err(error) => self.commit_singly(sends, waiting, &error).await,
+            Err(Error::Unavailable(_)) => withhold(waiting),
+            Err(error) => self.commit_singly(sends, waiting, lost, &error).await,
         }
     }
 
-    /// Tries until the store answers or the deadline has passed.
-    async fn commit_until(&self, sends: &[Send], deadline: Instant) -> Result<Committed, Error> {
+    /// Tries until the store answers or the deadline has passed. `lost`: the answer to a try was
+    /// lost, so the sends may be committed whatever comes after it.
+    async fn commit_until(
+        &self,
+        sends: &[Send],
+        deadline: Instant,
+        lost: &mut bool,
+    ) -> Result<Committed, Error> {
         let mut backoff = retry::Backoff::new();
         loop {
-            match self.store.commit(sends).await {
+            match self.store.commit(sends, &self.options.policy).await {
+                Ok(mut committed) => {
+                    if *lost {
+                        recover::reclaim(self.store.as_ref(), sends, &mut committed).await;
+                    }
+                    return Ok(committed);
+                }
                 Err(error @ Error::Unavailable(_)) => {
+                    *lost = true;
                     retry::note("commit", &error);
                     let wait = backoff.next();
                     if Instant::now() + wait >= deadline {
@@ -203,19 +208,27 @@ impl Committer {
                     }
                     tokio::time::sleep(wait).await;
                 }
-                result => return result,
+                Err(error) => return Err(error),
             }
         }
     }
 
-    /// One send breaks its batch: the others shall not suffer for it.
-    async fn commit_singly(&self, sends: Vec<Send>, waiting: Vec<Waiting>, error: &Error) {
+    /// One send breaks its batch: the others shall not suffer for it. `lost`: see
+    /// [`Committer::commit_until`]; then nobody is told that nothing was stored.
+    async fn commit_singly(
+        &self,
+        sends: Vec<Send>,
+        waiting: Vec<Waiting>,
+        lost: bool,
+        error: &Error,
+    ) {
         tracing::error!(stage = "commit", %error, sends = sends.len(), "a batch broke");
         for (send, who) in sends.into_iter().zip(waiting) {
-            let deadline = who.since + self.options.hold_max;
-            match self.commit_until(std::slice::from_ref(&send), deadline).await {
+            let (deadline, mut lost) = (who.since + self.options.hold_max, lost);
+            let tried = self.commit_until(std::slice::from_ref(&send), deadline, &mut lost).await;
+            match tried {
                 Ok(committed) => self.finish(committed, vec![who]),
-                Err(Error::Unavailable(_)) => who.ack.settle(Outcome::WITHHELD),
+                Err(Error::Unavailable(_)) => withhold(vec![who]),
                 Err(Error::Broken(source)) => {
                     tracing::error!(
                         stage = "commit",
@@ -223,11 +236,15 @@ impl Committer {
                         conversation.id = %send.conversation,
                         "a send cannot be committed"
                     );
-                    let outcome = Outcome::refused(
-                        Code::UNSPECIFIED,
-                        "the server failed; nothing was stored",
-                    );
-                    answer(vec![(who, outcome, "failed")]);
+                    if lost {
+                        withhold(vec![who]);
+                    } else {
+                        let outcome = Outcome::refused(
+                            Code::UNSPECIFIED,
+                            "the server failed; nothing was stored",
+                        );
+                        fate::answer(vec![(who, outcome, "failed")]);
+                    }
                 }
             }
         }
@@ -239,7 +256,7 @@ impl Committer {
             let (outcome, label) = fate::outcome(fate);
             (who, outcome, label)
         });
-        answer(told.collect());
+        fate::answer(told.collect());
         let announcements: Vec<_> = committed
             .entries
             .into_iter()
@@ -251,21 +268,11 @@ impl Committer {
     }
 }
 
-/// Tells senders: the PUBACK each, and one message on `a` for each device.
-pub(crate) fn answer(told: Vec<(Waiting, Outcome, &'static str)>) {
-    let mut sessions: Vec<Arc<DeviceSession>> = Vec::new();
-    for (who, outcome, label) in told {
-        ::metrics::counter!(metrics::SENDS, "fate" => label).increment(1);
-        if who.session.wants_fates() {
-            who.session.add_fate(fate::to_wire(&who.about, &outcome));
-            if !sessions.iter().any(|s| Arc::ptr_eq(s, &who.session)) {
-                sessions.push(who.session);
-            }
-        }
-        who.ack.settle(outcome);
-    }
-    for session in sessions {
-        session.flush_fates();
+/// Whether a try was committed is not known: no code may be given.
+fn withhold(waiting: Vec<Waiting>) {
+    ::metrics::counter!(metrics::COMMITS, "result" => "withheld").increment(1);
+    for who in waiting {
+        who.ack.settle(Outcome::WITHHELD);
     }
 }
 

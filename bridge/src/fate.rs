@@ -1,10 +1,16 @@
-//! The one table from a send's fate to what the sender is told.
+//! Stage 5: the one table from a send's fate to what the sender is told, and the telling.
+
+use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use godwit_core::commit::{Fate, Send, SendKey};
-use godwit_core::edge::{Code, Detail, Outcome};
+use godwit_core::edge::{Ack, Code, Detail, Outcome};
 use godwit_core::ids::{ClientMessageId, ConversationId};
 use godwit_proto::conversation::v1 as wire;
+
+use crate::metrics;
+use crate::session::DeviceSession;
 
 /// The PUBACK's outcome and the metric's label.
 pub(crate) fn outcome(fate: Fate) -> (Outcome, &'static str) {
@@ -14,10 +20,7 @@ pub(crate) fn outcome(fate: Fate) -> (Outcome, &'static str) {
             let label = if duplicate { "duplicate" } else { "accepted" };
             (Outcome { code: Code::SUCCESS, detail }, label)
         }
-        Fate::Forbidden => {
-            let reason = "not a member of this conversation";
-            (Outcome::refused(Code::NOT_AUTHORIZED, reason), "forbidden")
-        }
+        Fate::Forbidden(reason) => (Outcome::refused(Code::NOT_AUTHORIZED, reason), "forbidden"),
         Fate::StaleGroup { group_version } => {
             let detail = Detail::GroupVersion(group_version);
             (Outcome { code: Code::STALE_GROUP, detail }, "stale_group")
@@ -27,27 +30,74 @@ pub(crate) fn outcome(fate: Fate) -> (Outcome, &'static str) {
 }
 
 /// Which send a fate on `a` is about.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct About {
-    pub(crate) conversation: ConversationId,
+    /// `None`: the publish was about none, or about several.
+    pub(crate) conversation: Option<ConversationId>,
     pub(crate) cmid: Option<ClientMessageId>,
+}
+
+/// Who waits for a send's fate.
+pub(crate) struct Waiting {
+    pub(crate) ack: Ack,
+    pub(crate) session: Arc<DeviceSession>,
+    pub(crate) about: About,
+    pub(crate) since: Instant,
+}
+
+/// Tells senders: the PUBACK each, and one message on `a` for each device.
+pub(crate) fn answer(told: Vec<(Waiting, Outcome, &'static str)>) {
+    let mut sessions: Vec<Arc<DeviceSession>> = Vec::new();
+    for (who, outcome, label) in told {
+        ::metrics::counter!(metrics::SENDS, "fate" => label).increment(1);
+        if tell(&who.session, &who.about, &outcome)
+            && !sessions.iter().any(|s| Arc::ptr_eq(s, &who.session))
+        {
+            sessions.push(who.session);
+        }
+        who.ack.settle(outcome);
+    }
+    for session in sessions {
+        session.flush_fates();
+    }
+}
+
+/// Refuses a publish that is no send (a report, a request, a topic that is none): the PUBACK, and
+/// `a` for those who cannot read its code.
+pub(crate) fn refuse(session: &DeviceSession, about: &About, outcome: Outcome, ack: Ack) {
+    if tell(session, about, &outcome) {
+        session.flush_fates();
+    }
+    ack.settle(outcome);
+}
+
+/// Queues the fate for a device that wants it; `true`: there is one to flush.
+fn tell(session: &DeviceSession, about: &About, outcome: &Outcome) -> bool {
+    let wanted = session.wants_fates();
+    if wanted {
+        session.add_fate(to_wire(about, outcome));
+    }
+    wanted
 }
 
 impl About {
     pub(crate) fn of(send: &Send) -> Self {
         let cmid = match &send.key {
             SendKey::Client(cmid) => Some(cmid.clone()),
-            SendKey::Server(_) => None,
+            SendKey::Change(_) | SendKey::Server(_) => None,
         };
-        Self { conversation: send.conversation, cmid }
+        Self { conversation: Some(send.conversation), cmid }
     }
 }
 
 /// The same outcome as `a` tells it.
-pub(crate) fn to_wire(about: &About, outcome: &Outcome) -> wire::Fate {
+fn to_wire(about: &About, outcome: &Outcome) -> wire::Fate {
     let mut fate = wire::Fate {
         cmid: about.cmid.as_ref().map(ToString::to_string).unwrap_or_default(),
-        conversation_id: Bytes::copy_from_slice(about.conversation.as_bytes()),
+        conversation_id: about
+            .conversation
+            .map(|id| Bytes::copy_from_slice(id.as_bytes()))
+            .unwrap_or_default(),
         code: u32::from(outcome.code.0),
         ..wire::Fate::default()
     };

@@ -6,8 +6,10 @@ use std::num::NonZeroU32;
 use godwit_core::cursor::{Feed, Subscription};
 use godwit_core::edge::Qos;
 use godwit_core::ids::{ConversationId, Seq};
+use godwit_core::presence::Declared;
 use godwit_proto::conversation::v1 as wire;
 
+use crate::stance::Stance;
 use crate::topic::Target;
 
 /// How a device wants what it gets.
@@ -38,6 +40,8 @@ pub(crate) struct Lag {
     pub(crate) next: Seq,
     /// The log is known to reach at least to here.
     pub(crate) target: Seq,
+    /// Not read before the device comes to the foreground: it is told by head notices.
+    pub(crate) held: bool,
 }
 
 /// The mutable state of a device's session.
@@ -49,6 +53,8 @@ pub(crate) struct Feeds {
     /// Logs that were just read up to below this place: announcements of what was read may still
     /// come. Forgotten with the first one at or above it. Bounded as `lagging`.
     floors: BTreeMap<(Feed, ConversationId), Seq>,
+    /// What the device is told and tells of receipts.
+    pub(crate) receipts: crate::receipts::Device,
     /// Fates that wait for room on `a`; see `limits::FATES_MAX`.
     pub(crate) fates: Vec<wire::Fate>,
     /// What was missed before this connection is still being looked up.
@@ -61,12 +67,34 @@ pub(crate) struct Feeds {
     pub(crate) queries: u32,
     /// The connection has ended.
     pub(crate) closed: bool,
+    /// What the device has said of itself; most say nothing.
+    stance: Option<Box<Stance>>,
 }
 
 impl Feeds {
     /// No subscriptions yet. `opening`: what was missed is still to be looked up.
     pub(crate) fn new(opening: bool) -> Self {
         Self { opening, ..Self::default() }
+    }
+
+    /// What the device has said of itself, to be changed.
+    pub(crate) fn stance_mut(&mut self) -> &mut Stance {
+        self.stance.get_or_insert_default()
+    }
+
+    /// What the device has said of itself, if anything.
+    pub(crate) fn stance(&self) -> Option<&Stance> {
+        self.stance.as_deref()
+    }
+
+    /// What the device has said of itself, to be changed, if it has said anything.
+    pub(crate) fn stance_said(&mut self) -> Option<&mut Stance> {
+        self.stance.as_deref_mut()
+    }
+
+    /// Whether the device has said that it is not on screen.
+    pub(crate) fn is_background(&self) -> bool {
+        self.stance().is_some_and(|stance| stance.declared == Declared::Background)
     }
 
     /// Adds or replaces; `true`: it is new.
@@ -80,9 +108,9 @@ impl Feeds {
     }
 
     /// Ends a subscription; `false`: there was none.
-    pub(crate) fn remove(&mut self, target: Target) -> bool {
+    pub(crate) fn remove(&mut self, target: &Target) -> bool {
         let before = self.subscriptions.len();
-        self.subscriptions.retain(|(t, _)| *t != target);
+        self.subscriptions.retain(|(t, _)| t != target);
         if self.subscriptions.len() == before {
             return false;
         }
@@ -98,17 +126,13 @@ impl Feeds {
         self.merge(|target| target.reaches(feed, conversation))
     }
 
-    /// How the device wants messages of a single topic (`a`, `x`, `q/...`).
-    pub(crate) fn wish_topic(&self, wanted: Target) -> Option<Wish> {
-        self.merge(|target| {
-            target == wanted
-                || target == Target::Everything
-                || (target == Target::OneLevel && wanted != Target::Replies)
-        })
+    /// How the device wants messages of one topic that is no feed (`a`, `q/sync`, `r/{cid}` ...).
+    pub(crate) fn wish_topic(&self, topic: &Target) -> Option<Wish> {
+        self.merge(|target| target.covers(topic))
     }
 
-    fn merge(&self, reaches: impl Fn(Target) -> bool) -> Option<Wish> {
-        let found = self.subscriptions.iter().filter(|(target, _)| reaches(*target));
+    fn merge(&self, reaches: impl Fn(&Target) -> bool) -> Option<Wish> {
+        let found = self.subscriptions.iter().filter(|(target, _)| reaches(target));
         found.map(|(_, wish)| *wish).reduce(|a, b| Wish {
             qos: a.qos.max(b.qos),
             no_local: a.no_local && b.no_local,
@@ -149,14 +173,40 @@ impl Feeds {
             Some(floor) => next.max(floor),
             None => next,
         };
-        let lag = self.lagging.entry((feed, conversation)).or_insert(Lag { next, target });
+        let new = Lag { next, target, held: false };
+        let lag = self.lagging.entry((feed, conversation)).or_insert(new);
         lag.next = lag.next.min(next);
         lag.target = lag.target.max(target);
     }
 
+    /// As [`Feeds::lag`], and the log is not read before [`Feeds::release`].
+    pub(crate) fn hold(
+        &mut self,
+        feed: Feed,
+        conversation: ConversationId,
+        next: Seq,
+        target: Seq,
+    ) {
+        self.lag(feed, conversation, next, target);
+        if let Some(lag) = self.lagging.get_mut(&(feed, conversation)) {
+            lag.held = true;
+        }
+    }
+
+    /// What was held of this log may be read; `true`: it was held.
+    pub(crate) fn release_one(&mut self, feed: Feed, conversation: ConversationId) -> bool {
+        let lag = self.lagging.get_mut(&(feed, conversation));
+        lag.is_some_and(|lag| std::mem::take(&mut lag.held))
+    }
+
+    /// What was held may be read.
+    pub(crate) fn release(&mut self) {
+        self.lagging.values_mut().for_each(|lag| lag.held = false);
+    }
+
     /// The log to read next.
     pub(crate) fn first_lag(&self) -> Option<(Feed, ConversationId, Lag)> {
-        let ((feed, id), lag) = self.lagging.first_key_value()?;
+        let ((feed, id), lag) = self.lagging.iter().find(|(_, lag)| !lag.held)?;
         Some((*feed, *id, *lag))
     }
 
@@ -188,11 +238,11 @@ impl Feeds {
     pub(crate) fn cut(&mut self, conversation: ConversationId) -> bool {
         self.lagging.retain(|(_, id), _| *id != conversation);
         self.floors.retain(|(_, id), _| *id != conversation);
+        if let Some(stance) = &mut self.stance {
+            stance.cut(conversation);
+        }
         let before = self.subscriptions.len();
-        self.subscriptions.retain(|(target, _)| {
-            use godwit_core::cursor::Scope;
-            !matches!(target, Target::Feed(_, Scope::One(id)) if *id == conversation)
-        });
+        self.subscriptions.retain(|(target, _)| target.conversation() != Some(conversation));
         before != self.subscriptions.len()
     }
 }
@@ -217,9 +267,9 @@ mod tests {
         assert_eq!(feeds.wish(Feed::Log, A).unwrap().qos, Qos::AtLeastOnce);
         assert_eq!(feeds.wish(Feed::Log, B).unwrap().qos, Qos::AtMostOnce);
         assert_eq!(feeds.wish(Feed::Plain, A), None);
-        assert_eq!(feeds.wish_topic(Target::Fates), None);
+        assert_eq!(feeds.wish_topic(&Target::Fates), None);
         feeds.put(Target::Everything, wish(Qos::AtMostOnce));
-        assert!(feeds.wish(Feed::Plain, A).is_some() && feeds.wish_topic(Target::Fates).is_some());
+        assert!(feeds.wish(Feed::Plain, A).is_some() && feeds.wish_topic(&Target::Fates).is_some());
     }
 
     #[test]
@@ -228,11 +278,17 @@ mod tests {
         feeds.put(Target::Feed(Feed::Log, Scope::All), wish(Qos::AtLeastOnce));
         feeds.lag(Feed::Log, A, Seq(5), Seq(9));
         feeds.lag(Feed::Log, A, Seq(3), Seq(7));
-        assert_eq!(feeds.lag_of(Feed::Log, A), Some(Lag { next: Seq(3), target: Seq(9) }));
+        assert_eq!(
+            feeds.lag_of(Feed::Log, A),
+            Some(Lag { next: Seq(3), target: Seq(9), held: false })
+        );
         // The log grows while it is read: the device stays behind.
         assert!(feeds.grow(Feed::Log, A, Seq(10)));
         feeds.advance(Feed::Log, A, Seq(10), Seq(9));
-        assert_eq!(feeds.lag_of(Feed::Log, A), Some(Lag { next: Seq(10), target: Seq(10) }));
+        assert_eq!(
+            feeds.lag_of(Feed::Log, A),
+            Some(Lag { next: Seq(10), target: Seq(10), held: false })
+        );
         feeds.advance(Feed::Log, A, Seq(11), Seq(10));
         assert_eq!(feeds.first_lag(), None);
         assert!(!feeds.grow(Feed::Log, A, Seq(11)));
@@ -249,18 +305,44 @@ mod tests {
         feeds.lag(Feed::Log, A, Seq(5), Seq(9));
         feeds.advance(Feed::Log, A, Seq(10), Seq(9));
         feeds.lag(Feed::Log, A, Seq(6), Seq(12));
-        assert_eq!(feeds.lag_of(Feed::Log, A), Some(Lag { next: Seq(10), target: Seq(12) }));
+        assert_eq!(
+            feeds.lag_of(Feed::Log, A),
+            Some(Lag { next: Seq(10), target: Seq(12), held: false })
+        );
+    }
+
+    #[test]
+    fn what_is_held_is_not_read_until_it_is_released() {
+        let mut feeds = Feeds::default();
+        feeds.put(Target::Feed(Feed::Log, Scope::All), wish(Qos::AtLeastOnce));
+        feeds.hold(Feed::Log, A, Seq(5), Seq(5));
+        feeds.lag(Feed::Log, B, Seq(1), Seq(2));
+        assert_eq!(feeds.first_lag().map(|(_, id, _)| id), Some(B));
+        feeds.advance(Feed::Log, B, Seq(3), Seq(2));
+        assert_eq!(feeds.first_lag(), None);
+        // It grows, a gap is seen: still held.
+        assert!(feeds.grow(Feed::Log, A, Seq(7)));
+        feeds.lag(Feed::Log, A, Seq(3), Seq(9));
+        assert_eq!(feeds.first_lag(), None);
+        assert!(feeds.release_one(Feed::Log, A) && !feeds.release_one(Feed::Log, A));
+        assert!(!feeds.release_one(Feed::Plain, A));
+        feeds.hold(Feed::Log, A, Seq(8), Seq(9));
+        feeds.release();
+        let expected = Lag { next: Seq(3), target: Seq(9), held: false };
+        assert_eq!(feeds.first_lag(), Some((Feed::Log, A, expected)));
     }
 
     #[test]
     fn a_cut_leaves_nothing_behind() {
         let mut feeds = Feeds::default();
+        feeds.stance_mut().open.extend([A, B]);
         feeds.put(Target::Feed(Feed::Plain, Scope::One(A)), wish(Qos::AtLeastOnce));
         feeds.put(Target::Feed(Feed::Log, Scope::All), wish(Qos::AtLeastOnce));
         feeds.lag(Feed::Plain, A, Seq(1), Seq(2));
         feeds.lag(Feed::Log, A, Seq(1), Seq(2));
         feeds.lag(Feed::Log, B, Seq(1), Seq(2));
         assert!(feeds.cut(A));
+        assert_eq!(feeds.stance().unwrap().open, [B]);
         assert_eq!(feeds.wish(Feed::Plain, A), None);
         assert_eq!(feeds.first_lag().map(|(_, id, _)| id), Some(B));
     }

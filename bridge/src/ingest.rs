@@ -4,10 +4,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use godwit_core::commit::{Send, SendKey};
+use godwit_core::commit::{Act, Send, SendKey};
 use godwit_core::edge::{Code, Message, Outcome};
 use godwit_core::entry::ChainHash;
-use godwit_core::ids::{ClientMessageId, ConversationId, Identity, MessageId, Seq};
+use godwit_core::ids::{ClientMessageId, ConversationId, Identity, MessageId, Seq, UserId};
+use godwit_core::limits::MENTIONS_MAX;
 use godwit_proto::conversation::v1 as wire;
 use prost::Message as _;
 
@@ -46,10 +47,10 @@ impl MessageIds {
 #[derive(Debug)]
 pub(crate) struct Draft {
     pub(crate) cmid: Option<ClientMessageId>,
+    pub(crate) act: Act,
     pub(crate) body: Bytes,
     pub(crate) group_version: Option<u64>,
     pub(crate) previous_chain: Option<[u8; ChainHash::WIRE_LEN]>,
-    pub(crate) reply_to: Option<Seq>,
     pub(crate) expiry_s: Option<u32>,
 }
 
@@ -62,10 +63,7 @@ pub(crate) fn draft_from_wire(payload: &Bytes) -> Result<Draft, Outcome> {
     let send = wire::Send::decode(payload.clone())
         .map_err(|e| malformed(format!("the payload is not godwit.conversation.v1.Send: {e}")))?;
     let cmid = ClientMessageId::new(&send.cmid).map_err(|e| malformed(format!("cmid {e}")))?;
-    match wire::EntryType::try_from(send.r#type) {
-        Ok(wire::EntryType::Unspecified | wire::EntryType::Message) => {}
-        _ => return Err(malformed("type: only MESSAGE may be sent by this version")),
-    }
+    let act = act(&send)?;
     let previous_chain = if send.previous_chain.is_empty() {
         None
     } else {
@@ -74,12 +72,78 @@ pub(crate) fn draft_from_wire(payload: &Bytes) -> Result<Draft, Outcome> {
     };
     Ok(Draft {
         cmid: Some(cmid),
+        act,
         body: send.body,
         group_version: send.group_version,
         previous_chain,
-        reply_to: (send.reply_to > 0).then_some(Seq(send.reply_to)),
         expiry_s: (send.expiry_s > 0).then_some(send.expiry_s),
     })
+}
+
+/// What a send does. Whatever makes no sense together is refused, so that no client finds out only
+/// later that a part of it was not looked at.
+fn act(send: &wire::Send) -> Result<Act, Outcome> {
+    use wire::EntryType as Type;
+    let kind = Type::try_from(send.r#type)
+        .map_err(|_| malformed(format!("type: {} is not known to this version", send.r#type)))?;
+    if matches!(kind, Type::Unspecified | Type::Message) {
+        if send.target > 0 {
+            return Err(malformed(
+                "target: a MESSAGE has none; to answer another one, name it in reply_to",
+            ));
+        }
+        let reply_to = (send.reply_to > 0).then_some(Seq(send.reply_to));
+        return Ok(Act::Message { reply_to, mentions: mentions(&send.mentions)? });
+    }
+    if matches!(kind, Type::Membership | Type::Details) {
+        return Err(malformed(
+            "type: MEMBERSHIP and DETAILS are not sent but asked for on q/groups",
+        ));
+    }
+    let name = kind.as_str_name().trim_start_matches("ENTRY_TYPE_");
+    let only = [
+        (send.reply_to > 0, "reply_to"),
+        (!send.mentions.is_empty(), "mentions"),
+        (send.expiry_s > 0, "expiry_s"),
+    ];
+    if let Some((_, field)) = only.into_iter().find(|(set, _)| *set) {
+        return Err(malformed(format!("{field}: only a MESSAGE has it, this is of type {name}")));
+    }
+    if send.target == 0 {
+        return Err(malformed(format!(
+            "target: a send of type {name} names the sequence of the message that it is about"
+        )));
+    }
+    if matches!(kind, Type::Deletion | Type::Pin | Type::Unpin) && !send.body.is_empty() {
+        return Err(malformed(format!("body: a send of type {name} has none")));
+    }
+    let target = Seq(send.target);
+    Ok(match kind {
+        Type::Edit => Act::Edit { target },
+        Type::Deletion => Act::Delete { target },
+        Type::Pin => Act::Pin { target },
+        Type::Unpin => Act::Unpin { target },
+        // The other types were answered above.
+        _ => Act::React { target },
+    })
+}
+
+/// Whom a message names, each once.
+fn mentions(names: &[String]) -> Result<Vec<UserId>, Outcome> {
+    if names.len() > MENTIONS_MAX {
+        return Err(malformed(format!(
+            "mentions: {} users are named, at most {MENTIONS_MAX} are allowed",
+            names.len()
+        )));
+    }
+    let mut users = Vec::with_capacity(names.len());
+    for name in names {
+        let user = UserId::new(name).map_err(|e| malformed(format!("mentions: a user id {e}")))?;
+        if !users.contains(&user) {
+            users.push(user);
+        }
+    }
+    Ok(users)
 }
 
 /// Reads a plain client's publish; the key stands in the topic or in the user property `cmid`.
@@ -99,10 +163,10 @@ pub(crate) fn draft_from_plain(
     };
     Ok(Draft {
         cmid,
+        act: Act::MESSAGE,
         body: message.payload.clone(),
         group_version: None,
         previous_chain: None,
-        reply_to: None,
         expiry_s: properties.and_then(|p| p.expiry_s),
     })
 }
@@ -128,10 +192,10 @@ pub(crate) fn into_send(
         from: from.clone(),
         key: draft.cmid.map_or(SendKey::Server(message_id), SendKey::Client),
         message_id,
+        act: draft.act,
         body: draft.body,
         group_version: draft.group_version,
         previous_chain: draft.previous_chain,
-        reply_to: draft.reply_to,
         expires_ms: draft.expiry_s.map(|s| time_ms + u64::from(s) * 1000),
         time_ms,
     })
@@ -156,15 +220,44 @@ mod tests {
 
     #[test]
     fn wire_sends_are_checked() {
+        use wire::EntryType as Type;
         let good = wire::Send { cmid: "k".into(), body: "hi".into(), ..Default::default() };
         let draft = draft_from_wire(&good.encode_to_vec().into()).unwrap();
-        assert_eq!(&draft.body[..], b"hi");
+        assert_eq!((&draft.body[..], draft.act), (&b"hi"[..], Act::MESSAGE));
+        let typed = |kind: Type| wire::Send { r#type: kind as i32, target: 5, ..good.clone() };
+        let bare = |kind: Type| wire::Send { body: Bytes::new(), ..typed(kind) };
+        let target = Seq(5);
+        let acts = [
+            (typed(Type::Edit), Act::Edit { target }),
+            (bare(Type::Deletion), Act::Delete { target }),
+            (typed(Type::Reaction), Act::React { target }),
+            (bare(Type::Reaction), Act::React { target }),
+            (bare(Type::Pin), Act::Pin { target }),
+            (bare(Type::Unpin), Act::Unpin { target }),
+        ];
+        for (send, act) in acts {
+            assert_eq!(draft_from_wire(&send.encode_to_vec().into()).unwrap().act, act);
+        }
+        let fifty_one = vec!["bob".to_owned(); 51];
         let table = [
             (wire::Send { cmid: String::new(), ..good.clone() }, "cmid"),
             (wire::Send { cmid: "a/b".into(), ..good.clone() }, "cmid"),
-            (wire::Send { r#type: 2, ..good.clone() }, "type"),
-            (wire::Send { r#type: 99, ..good.clone() }, "type"),
-            (wire::Send { previous_chain: "short".into(), ..good }, "previous_chain"),
+            (typed(Type::Membership), "q/groups"),
+            (typed(Type::Details), "q/groups"),
+            (wire::Send { r#type: 99, ..good.clone() }, "type: 99"),
+            (wire::Send { r#type: -1, ..good.clone() }, "type: -1"),
+            (typed(Type::Message), "reply_to"),
+            (typed(Type::Unspecified), "target"),
+            (wire::Send { target: 0, ..typed(Type::Edit) }, "EDIT names"),
+            (typed(Type::Deletion), "body: a send of type DELETION has none"),
+            (typed(Type::Pin), "body"),
+            (typed(Type::Unpin), "body"),
+            (wire::Send { reply_to: 1, ..typed(Type::Reaction) }, "reply_to: only a MESSAGE"),
+            (wire::Send { mentions: vec!["bob".into()], ..typed(Type::Edit) }, "mentions"),
+            (wire::Send { expiry_s: 1, ..typed(Type::Edit) }, "expiry_s"),
+            (wire::Send { mentions: fifty_one, ..good.clone() }, "at most 50"),
+            (wire::Send { mentions: vec!["b/b".into()], ..good.clone() }, "mentions: a user id"),
+            (wire::Send { previous_chain: "short".into(), ..good.clone() }, "previous_chain"),
         ];
         for (send, word) in table {
             let outcome = draft_from_wire(&send.encode_to_vec().into()).unwrap_err();
@@ -172,6 +265,10 @@ mod tests {
             assert!(format!("{outcome:?}").contains(word), "{outcome:?}");
         }
         assert!(draft_from_wire(&Bytes::from_static(b"\xff\xff")).is_err());
+        let twice = wire::Send { mentions: vec!["bob".into(), "bob".into()], reply_to: 3, ..good };
+        let draft = draft_from_wire(&twice.encode_to_vec().into()).unwrap();
+        let mentions = vec![UserId::new("bob").unwrap()];
+        assert_eq!(draft.act, Act::Message { reply_to: Some(Seq(3)), mentions });
     }
 
     #[test]

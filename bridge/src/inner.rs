@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use godwit_core::bus::Announce;
 use godwit_core::store::Store;
 use tokio::sync::Semaphore;
 
@@ -9,9 +10,16 @@ use crate::committer::Committer;
 use crate::cursors::Cursors;
 use crate::directory::Directory;
 use crate::ingest::MessageIds;
+use crate::large::Large;
 use crate::online::Online;
 use crate::openings::Openings;
 use crate::options::Options;
+use crate::people::People;
+use crate::presence::Presences;
+use crate::rates::Rates;
+use crate::receipts::{Receipts, Teller};
+use crate::seen::Seen;
+use crate::typing::Typing;
 
 pub(crate) struct Inner {
     pub(crate) store: Arc<dyn Store>,
@@ -22,6 +30,15 @@ pub(crate) struct Inner {
     pub(crate) committer: Arc<Committer>,
     pub(crate) cursors: Arc<Cursors>,
     pub(crate) openings: Openings,
+    pub(crate) people: Arc<People>,
+    pub(crate) announce: Arc<dyn Announce>,
+    pub(crate) typing: Typing,
+    pub(crate) presence: Presences,
+    pub(crate) seen: Seen,
+    pub(crate) large: Large,
+    pub(crate) rates: Rates,
+    pub(crate) receipts: Arc<Receipts>,
+    pub(crate) teller: Arc<Teller>,
     /// Bounds the reads of logs for lagging devices.
     pub(crate) pulls: Semaphore,
 }

@@ -16,39 +16,55 @@
 //! across an await.
 
 mod committer;
+mod control;
 mod cursors;
 mod directory;
 mod fate;
 mod feeds;
 mod ingest;
 mod inner;
+mod large;
 mod limits;
 mod metrics;
 mod online;
 mod openings;
 mod options;
+mod people;
+mod presence;
 mod pull;
 mod query;
+mod rates;
+mod receipts;
+mod recover;
 mod retry;
+mod rooms;
 mod route;
+mod seen;
 mod session;
+mod stance;
 mod topic;
+mod typing;
+mod watch;
 mod wire;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use godwit_core::bus::{Announce, Announcement, ChangeMembers, Listen};
+use godwit_core::bus::{Announce, Announcement, Control, Listen, Signal};
+use godwit_core::change::{ChangeRequest, Refused};
 use godwit_core::cursor::{Feed, Opened, Opening};
-use godwit_core::edge::{Begin, Begun, Downlink, Outcome, Task, Upstream};
+use godwit_core::edge::{Begin, Begun, Code, Downlink, Outcome, Task, Upstream};
 use godwit_core::entry::Entry;
-use godwit_core::membership::{ChangeRequest, Conversation, Refused};
+use godwit_core::ids::UserId;
+use godwit_core::membership::{Conversation, NewConversation};
+use godwit_core::receipt::{Report, Verdict};
 use godwit_core::store::{Pending, Store};
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 pub use crate::options::Options;
+pub use crate::topic::{TOPICS, Topic, Way};
 
 use crate::feeds::{Feeds, Wish};
 use crate::inner::Inner;
@@ -58,6 +74,10 @@ use crate::session::DeviceSession;
 pub struct Bridge {
     inner: Arc<Inner>,
     lanes: Mutex<Vec<JoinHandle<()>>>,
+    /// Stores who was seen; it ends when it is told to.
+    noting: Mutex<Option<JoinHandle<()>>>,
+    /// Tasks that are cut off at the end.
+    clocks: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl Bridge {
@@ -70,23 +90,52 @@ impl Bridge {
         options: Options,
         process: u64,
     ) -> Arc<Self> {
-        let committer =
-            Arc::new(committer::Committer::new(Arc::clone(&store), announce, options.clone()));
+        let people = Arc::new(people::People::new(Arc::clone(&store)));
+        let receipts = Arc::new(receipts::Receipts::new(
+            Arc::clone(&store),
+            Arc::clone(&announce),
+            Arc::clone(&people),
+            &options,
+        ));
+        tokio::spawn(Arc::clone(&receipts).run());
+        let (teller, strangers) = receipts::Teller::new(options.receipt_delay);
+        let teller = Arc::new(teller);
+        tokio::spawn(Arc::clone(&teller).run());
+        let committer = Arc::new(committer::Committer::new(
+            Arc::clone(&store),
+            Arc::clone(&announce),
+            options.clone(),
+        ));
         let cursors = Arc::new(cursors::Cursors::new(Arc::clone(&store), options.cursor_delay));
         tokio::spawn(Arc::clone(&cursors).run());
         let lanes = committer.start();
+        let rates = rates::Rates::new(&options);
         let inner = Arc::new(Inner {
+            directory: directory::Directory::new(Arc::clone(&store), options.large_group_members),
             options,
             ids: ingest::MessageIds::new(process),
-            directory: directory::Directory::new(Arc::clone(&store)),
             online: online::Online::new(),
             openings: openings::Openings::start(&store),
             committer,
             cursors,
+            people,
+            announce,
+            typing: typing::Typing::new(),
+            presence: presence::Presences::new(),
+            seen: seen::Seen::default(),
+            large: large::Large::new(),
+            rates,
+            receipts,
+            teller,
             pulls: Semaphore::new(limits::PULLS_MAX),
             store,
         });
-        Arc::new(Self { inner, lanes: Mutex::new(lanes) })
+        tokio::spawn(receipts::Teller::look_up(Arc::downgrade(&inner), strangers));
+        let noting = Mutex::new(Some(seen::start(&inner)));
+        let mut clocks = vec![typing::start(&inner)];
+        clocks.extend(presence::start(&inner));
+        clocks.extend(large::start(&inner));
+        Arc::new(Self { inner, lanes: Mutex::new(lanes), noting, clocks: Mutex::new(clocks) })
     }
 
     /// Commits what waits, stores the cursors, and ends. New sends are answered 0x97 from now on.
@@ -99,11 +148,21 @@ impl Bridge {
                 let _ = lane.await;
             }
             self.inner.cursors.flushed().await;
+            self.inner.receipts.store_gathered().await;
+            presence::stop(&self.inner);
+            self.inner.seen.stop();
+            let noting = self.noting.lock().take();
+            if let Some(noting) = noting {
+                let _ = noting.await;
+            }
         };
         if tokio::time::timeout(timeout, finish).await.is_err() {
             tracing::warn!(
                 "the store did not take everything in time; unacknowledged sends will come again"
             );
+        }
+        for clock in std::mem::take(&mut *self.clocks.lock()) {
+            clock.abort();
         }
     }
 
@@ -132,6 +191,7 @@ impl Bridge {
         let kept = begin.expiry_s > 0;
         let session = DeviceSession::new(Arc::clone(&self.inner), Arc::clone(&link), kept, feeds);
         self.inner.online.add(&link.identity().user, Arc::clone(&session));
+        presence::opened(&session);
         if opened.present {
             tokio::spawn(catch_up(Arc::clone(&session)));
         }
@@ -151,14 +211,49 @@ impl Listen for Bridge {
             route::announced(&self.inner, announcement.clone());
         }
     }
+
+    fn signalled(&self, signals: &[Signal]) {
+        let inner = &self.inner;
+        for signal in signals {
+            match signal {
+                Signal::Receipt { conversation, user, cursors, share_reads } => {
+                    receipts::signalled(inner, *conversation, user, *cursors, *share_reads);
+                }
+                Signal::Revoked { device, .. } => inner.online.each(&device.user, |session| {
+                    if session.identity().device == device.device {
+                        session.link.close(Code::NOT_AUTHORIZED);
+                    }
+                }),
+                Signal::UserChanged { user } => presence::user_changed(inner, user),
+                Signal::Typing { conversation, user, active } => {
+                    typing::signalled(inner, *conversation, user, *active);
+                }
+                Signal::Presence { user, presence } => {
+                    presence::signalled(inner, user, *presence);
+                }
+            }
+        }
+    }
 }
 
-impl ChangeMembers for Bridge {
-    fn change_members<'a>(
+impl Control for Bridge {
+    fn create<'a>(
+        &'a self,
+        new: &'a NewConversation,
+        creator: Option<&'a UserId>,
+    ) -> Pending<'a, Result<Conversation, Refused>> {
+        Box::pin(control::create(&self.inner, new, creator))
+    }
+
+    fn change<'a>(
         &'a self,
         request: &'a ChangeRequest,
     ) -> Pending<'a, Result<(Entry, Conversation), Refused>> {
-        Box::pin(self.inner.committer.change_members(request))
+        Box::pin(control::change(&self.inner, request))
+    }
+
+    fn report<'a>(&'a self, report: &'a Report) -> Pending<'a, Verdict> {
+        Box::pin(self.inner.receipts.report(report.clone()))
     }
 }
 

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-/// Conversations whose members are cached, per shard of [`SHARDS`]. A member takes about 40 bytes,
-/// so direct conversations are about 300 bytes each: 100,000 of them are 30 MiB. When a shard is
+/// Conversations whose members are cached, per shard of [`SHARDS`]. A member takes about 60 bytes,
+/// so direct conversations are about 350 bytes each: 100,000 of them are 35 MiB. When a shard is
 /// full, an eighth of it is forgotten and read again when needed.
 pub(crate) const CACHED_CONVERSATIONS_MAX: usize = 100_000 / SHARDS;
 
@@ -52,3 +52,123 @@ pub(crate) const SESSIONS_WAITING_MAX: usize = 20_000;
 pub(crate) const RETRY_FIRST: Duration = Duration::from_millis(50);
 /// See [`RETRY_FIRST`].
 pub(crate) const RETRY_MAX: Duration = Duration::from_secs(2);
+
+/// Acknowledged deliveries (user and conversation) that wait to be stored as receipts: about 100
+/// bytes each. Beyond it new ones are left out: the next acknowledgement there says the same.
+pub(crate) const RECEIPTS_ACKNOWLEDGED_MAX: usize = 50_000;
+
+/// Receipts that clients have reported and that wait for the store: 32 bytes each. The next report
+/// is answered 0x97.
+pub(crate) const RECEIPTS_WAITING_MAX: usize = 100_000;
+
+/// Receipts in one call of the store, unless one report alone has more.
+pub(crate) const RECEIPTS_PER_STATEMENT: usize = 1000;
+
+/// Receipts (conversation and user) that wait for room on `r/{cid}`, per device: about 150 bytes
+/// each. Beyond it the device is cut: it reads too slowly.
+pub(crate) const RECEIPTS_TOLD_MAX: usize = 4096;
+
+/// Receipts in one message on `r/{cid}`: at most about 80 bytes each.
+pub(crate) const RECEIPTS_PER_MESSAGE: usize = 500;
+
+/// Conversations of which a device is remembered to know how far its own user has read. Beyond it
+/// they are forgotten, and the device may be told again.
+pub(crate) const RECEIPTS_OWN_MAX: usize = 256;
+
+/// Receipts that wait until the members of their conversations are read. Beyond it they are not
+/// told: whoever looks at the conversation asks for them.
+pub(crate) const RECEIPTS_LOOKUPS_MAX: usize = 10_000;
+
+/// Senders who are known to type, over all conversations: about 200 bytes each. Of more, nothing is
+/// told.
+pub(crate) const TYPISTS_MAX: usize = 50_000;
+
+/// Reads of conversations and users for typing, and devices that are being told of presence, at the
+/// same time. Beyond it typing is not told, and presence waits.
+pub(crate) const LOOKUPS_MAX: usize = 64;
+
+/// Conversations open on one device. More are refused with 0x99.
+pub(crate) const OPEN_MAX: usize = 16;
+
+/// Devices whose connection has ended and that still count as there: about 250 bytes each. Beyond
+/// it they are told offline at once.
+pub(crate) const LEAVING_MAX: usize = 100_000;
+
+/// Users at other bridges whose presence is remembered: about 60 bytes each. Beyond it they count
+/// as offline until the next change.
+pub(crate) const ELSEWHERE_MAX: usize = 100_000;
+
+/// Members and screens of all open conversations: about 60 bytes each. Beyond it no more presence
+/// is told of conversations that are opened.
+pub(crate) const WATCHED_MAX: usize = 500_000;
+
+/// Room that telling presence leaves in a device's queue for what matters more.
+pub(crate) const PRESENCE_ROOM_LEFT: usize = 32;
+
+/// How long telling presence waits for a device to take what it was told.
+pub(crate) const PRESENCE_PAUSE: Duration = Duration::from_millis(20);
+
+/// How often it does so for one conversation: five seconds. Then the device is not told the rest.
+pub(crate) const PRESENCE_PAUSES_MAX: u32 = 250;
+
+/// How often one user's presence is looked at again because settings have changed meanwhile.
+pub(crate) const TELL_TRIES_MAX: u32 = 8;
+
+/// Users whose settings and blocks are cached: about 150 bytes each.
+pub(crate) const CACHED_PEOPLE_MAX: usize = 50_000;
+
+/// Names in all cached blocks: about 60 bytes each. Beyond it an eighth of the users is forgotten.
+pub(crate) const CACHED_BLOCKS_MAX: usize = 500_000;
+
+/// Devices that wait to be noted, and those noted within the last minute: about 100 bytes each; and
+/// users that wait to be noted. Beyond it they are not noted this time.
+pub(crate) const DEVICES_NOTED_MAX: usize = 100_000;
+
+/// Devices or users noted in one statement.
+pub(crate) const NOTES_PER_STATEMENT: usize = 500;
+
+/// Users, and conversations, whose rate is known, per shard of [`SHARDS`]: about 60 bytes each.
+/// When a shard is full, rested ones are forgotten, then others, who may burst once more.
+pub(crate) const RATED_KEYS_MAX: usize = 100_000 / SHARDS;
+
+/// Large groups that are known to be ones before their members are looked at. A further one is
+/// bounded in its rate as any conversation.
+pub(crate) const LARGE_GROUPS_MAX: usize = 100_000;
+
+/// Entries that wait for the fan-out of large groups. Beyond it the devices read the log.
+pub(crate) const LARGE_QUEUE_MAX: usize = 1024;
+
+/// Bytes of bodies of these entries.
+pub(crate) const LARGE_QUEUE_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// So many entries that wait make sends into large groups wait too (0x97).
+pub(crate) const LARGE_BEHIND: usize = LARGE_QUEUE_MAX / 4;
+
+/// So does one that has waited for so long, in milliseconds, while others wait behind it.
+pub(crate) const LARGE_LATE_MS: u64 = 1000;
+
+/// How long they wait.
+pub(crate) const LARGE_BEHIND_WAIT: Duration = Duration::from_secs(1);
+
+/// Members that are looked at before the fan-out looks whether it has to pause.
+pub(crate) const LARGE_SLICE: usize = 128;
+
+/// Deliveries of the fan-out of large groups before all others have their turn.
+pub(crate) const LARGE_PAUSE_AFTER: usize = 128;
+
+/// A device that lags by more entries in a large group is told so by head notices too.
+pub(crate) const LAGS_FAR: u64 = 1000;
+
+/// Head notices that wait for their second to be over: about 40 bytes each. Beyond it they are told
+/// at once.
+pub(crate) const NOTICES_WAITING_MAX: usize = 100_000;
+
+/// How long the clock of head notices sleeps when there are none; it is woken by the first.
+pub(crate) const NOTICES_IDLE: Duration = Duration::from_secs(3600);
+
+/// Bytes of a body, or of a description, that an inbox shows. The rest is left out.
+pub(crate) const PREVIEW_BYTES_MAX: usize = 256;
+
+/// Users that an entry in an inbox names: 100 items with names of 64 bytes are 100 KiB. The others
+/// are left out.
+pub(crate) const PREVIEW_NAMES_MAX: usize = 8;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use godwit_core::limits;
+use godwit_core::policy::Policy;
 
 /// The bridge's settings. The defaults are those of `config/default.toml`.
 #[derive(Debug, Clone)]
@@ -26,6 +27,24 @@ pub struct Options {
     /// How long a confirmed delivery may wait until its cursor is stored. After a crash a device
     /// gets again what it confirmed within this time.
     pub cursor_delay: Duration,
+    /// Who may edit and delete, and for how long.
+    pub policy: Policy,
+    /// How long receipts are gathered before they are stored and told: what comes meanwhile is one
+    /// receipt.
+    pub receipt_delay: Duration,
+    /// Sends of one user, over all devices, in a second; 0: no bound. Beyond it: 0x97.
+    pub user_sends_per_s: u32,
+    /// Sends into one conversation in a second; 0: no bound. Beyond it: 0x97.
+    pub conversation_sends_per_s: u32,
+    /// A conversation with more members than this is a large group: its fan-out has a pool of its
+    /// own, typing and receipts are not told, devices in the background get head notices.
+    pub large_group_members: usize,
+    /// Sends into one large group in a second; 0: no bound. Beyond it: 0x97.
+    pub large_group_sends_per_s: u32,
+    /// A user is told offline after a random time between these two: short breaks are not seen.
+    pub offline_delay_min: Duration,
+    /// See [`Options::offline_delay_min`].
+    pub offline_delay_max: Duration,
 }
 
 impl Default for Options {
@@ -39,6 +58,14 @@ impl Default for Options {
             queue_bytes_max: 64 * 1024 * 1024,
             hold_max: Duration::from_secs(30),
             cursor_delay: Duration::from_millis(100),
+            policy: Policy::default(),
+            receipt_delay: Duration::from_millis(200),
+            user_sends_per_s: 10_000,
+            conversation_sends_per_s: 10_000,
+            large_group_members: 256,
+            large_group_sends_per_s: 100,
+            offline_delay_min: Duration::from_secs(10),
+            offline_delay_max: Duration::from_secs(20),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use godwit_core::cursor::{Feed, Mark};
 use godwit_core::ids::{ConversationId, Seq};
 use godwit_core::limits::PAGE_BYTES_MAX;
-use godwit_core::store::Page;
+use godwit_core::store::{Page, Range};
 
 use crate::feeds::Lag;
 use crate::session::DeviceSession;
@@ -64,11 +64,11 @@ async fn read(
     room: usize,
 ) {
     let limit = u32::try_from(room.min(limits::PULL_ENTRIES_MAX)).unwrap_or(1);
-    let after = Seq(lag.next.0.saturating_sub(1));
+    let range = Range::above(Seq(lag.next.0.saturating_sub(1)));
     let mut backoff = retry::Backoff::new();
     loop {
         let store = &session.inner.store;
-        match store.read_log(conversation, after, limit, PAGE_BYTES_MAX).await {
+        match store.read_log(conversation, range, limit, PAGE_BYTES_MAX).await {
             Ok(Some(page)) => return give(session, feed, conversation, lag, &page),
             Ok(None) => {
                 session.feeds.lock().cut(conversation);
@@ -120,7 +120,7 @@ fn give(session: &DeviceSession, feed: Feed, conversation: ConversationId, lag: 
     }
     for (rendered, upto) in shown {
         let mark = Mark { feed, conversation, seq: upto };
-        if !session.push(&mut feeds, rendered.message(feed), wish, mark) {
+        if !session.push(&mut feeds, &rendered, wish, mark) {
             break;
         }
         ::metrics::counter!(metrics::DELIVERIES, "way" => "read").increment(1);

@@ -3,27 +3,30 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use godwit_core::cursor::{Feed, Mark, Opening, Scope, SubscriptionChange};
+use godwit_core::cursor::{Feed, Mark, Opening, SubscriptionChange};
 use godwit_core::edge::{
-    Ack, Code, Delivery, Downlink, Message, Outcome, Publish, Session, SubscribeRequest, Task,
+    Ack, Code, Delivery, Downlink, Message, Outcome, Publish, Qos, Session, SubscribeRequest, Task,
 };
+use godwit_core::entry::Entry;
 use godwit_core::ids::{ConversationId, Identity, Seq};
+use godwit_core::presence::Epoch;
 use godwit_core::store::Error;
 use godwit_proto::conversation::v1 as wire;
 use parking_lot::Mutex;
 
-use crate::committer::{self, Waiting};
-use crate::fate::About;
+use crate::fate::{self, About, Waiting};
 use crate::feeds::{Feeds, Wish};
 use crate::inner::Inner;
 use crate::topic::{self, Target, Up};
 use crate::wire::Rendered;
-use crate::{ingest, limits, metrics, pull, query, retry};
+use crate::{ingest, limits, metrics, presence, pull, query, rates, receipts, retry, typing};
 
 /// A device's session above the broker.
 pub(crate) struct DeviceSession {
     pub(crate) inner: Arc<Inner>,
     pub(crate) link: Arc<dyn Downlink>,
+    /// The number of the connection: later ones have higher ones.
+    pub(crate) epoch: Epoch,
     /// The store keeps it beyond the connection.
     pub(crate) kept: bool,
     pub(crate) feeds: Mutex<Feeds>,
@@ -38,7 +41,9 @@ impl DeviceSession {
         kept: bool,
         feeds: Feeds,
     ) -> Arc<Self> {
-        Arc::new_cyclic(|me| Self { inner, link, kept, feeds: Mutex::new(feeds), me: me.clone() })
+        let epoch = inner.presence.next_epoch();
+        let feeds = Mutex::new(feeds);
+        Arc::new_cyclic(|me| Self { inner, link, epoch, kept, feeds, me: me.clone() })
     }
 
     pub(crate) fn identity(&self) -> &Identity {
@@ -49,11 +54,15 @@ impl DeviceSession {
     pub(crate) fn offer(&self, rendered: &Rendered<'_>) {
         let entry = rendered.entry();
         let mut feeds = self.feeds.lock();
+        // What was held back while the group was large is read, now that it is served again.
+        let mut released = false;
         for feed in [Feed::Log, Feed::Plain] {
             let Some(wish) = feeds.wish(feed, entry.conversation) else { continue };
-            if feeds.grow(feed, entry.conversation, entry.seq)
-                || feeds.was_read(feed, entry.conversation, entry.seq)
-            {
+            if feeds.grow(feed, entry.conversation, entry.seq) {
+                released |= feeds.release_one(feed, entry.conversation);
+                continue;
+            }
+            if feeds.was_read(feed, entry.conversation, entry.seq) {
                 continue;
             }
             if feeds.opening {
@@ -67,11 +76,15 @@ impl DeviceSession {
                 }
                 continue;
             }
-            if self.push(&mut feeds, rendered.message(feed), wish, mark) {
+            if self.push(&mut feeds, rendered, wish, mark) {
                 ::metrics::counter!(metrics::DELIVERIES, "way" => "pushed").increment(1);
             } else {
                 feeds.lag(feed, entry.conversation, entry.seq, entry.seq);
             }
+        }
+        drop(feeds);
+        if released {
+            pull::start(self);
         }
     }
 
@@ -88,12 +101,12 @@ impl DeviceSession {
     pub(crate) fn push(
         &self,
         feeds: &mut Feeds,
-        message: Arc<Message>,
+        rendered: &Rendered<'_>,
         wish: Wish,
         mark: Mark,
     ) -> bool {
         let delivery = Delivery {
-            message,
+            message: rendered.message(mark.feed),
             qos: wish.qos,
             retain: false,
             mark: Some(mark),
@@ -101,7 +114,15 @@ impl DeviceSession {
         };
         let taken = self.link.deliver(delivery).is_ok();
         feeds.unconfirmed += usize::from(taken);
+        if taken && !self.is_receipt(rendered.entry(), wish) {
+            feeds.receipts.uncount(mark);
+        }
         taken
+    }
+
+    /// Whether others want to know that the entry has arrived here.
+    fn is_receipt(&self, entry: &Entry, wish: Wish) -> bool {
+        wish.qos == Qos::AtLeastOnce && entry.sender != self.identity().user
     }
 
     /// Announcements were lost: the log is read from `next`.
@@ -109,9 +130,12 @@ impl DeviceSession {
         {
             let mut feeds = self.feeds.lock();
             for feed in [Feed::Log, Feed::Plain] {
-                if feeds.wish(feed, conversation).is_some()
-                    && !feeds.grow(feed, conversation, target)
-                {
+                if feeds.wish(feed, conversation).is_none() {
+                    continue;
+                }
+                if feeds.grow(feed, conversation, target) {
+                    feeds.release_one(feed, conversation);
+                } else {
                     feeds.lag(feed, conversation, next, target);
                 }
             }
@@ -124,7 +148,8 @@ impl DeviceSession {
         let wish = {
             let mut feeds = self.feeds.lock();
             feeds.cut(conversation);
-            feeds.wish_topic(Target::Control)
+            feeds.receipts.cut(conversation);
+            feeds.wish_topic(&Target::Control)
         };
         if let Some(wish) = wish {
             let control = wire::Control {
@@ -156,7 +181,7 @@ impl DeviceSession {
     }
 
     pub(crate) fn wants_fates(&self) -> bool {
-        self.feeds.lock().wish_topic(Target::Fates).is_some()
+        self.feeds.lock().wish_topic(&Target::Fates).is_some()
     }
 
     pub(crate) fn add_fate(&self, fate: wire::Fate) {
@@ -166,7 +191,7 @@ impl DeviceSession {
     /// Sends what waits for `a`, as far as there is room.
     pub(crate) fn flush_fates(&self) {
         let mut feeds = self.feeds.lock();
-        let Some(wish) = feeds.wish_topic(Target::Fates) else {
+        let Some(wish) = feeds.wish_topic(&Target::Fates) else {
             feeds.fates = Vec::new();
             return;
         };
@@ -186,11 +211,10 @@ impl DeviceSession {
     }
 
     /// Answers a publish that did not become a send.
-    fn refuse(self: &Arc<Self>, about: Option<About>, outcome: Outcome, ack: Ack) {
-        let Some(about) = about else { return ack.settle(outcome) };
+    fn refuse(self: &Arc<Self>, about: About, outcome: Outcome, ack: Ack) {
         let waiting = Waiting { ack, session: Arc::clone(self), about, since: Instant::now() };
         let label = if outcome.code == Code::QUOTA_EXCEEDED { "throttled" } else { "malformed" };
-        committer::answer(vec![(waiting, outcome, label)]);
+        fate::answer(vec![(waiting, outcome, label)]);
     }
 
     /// Stage 3.
@@ -203,6 +227,8 @@ impl DeviceSession {
         let inner = &self.inner;
         let cmid = draft.as_ref().ok().and_then(|d| d.cmid.clone());
         let send = draft.and_then(|draft| {
+            let allowed = rates::check(inner, &self.identity().user, conversation);
+            allowed.map_err(Outcome::throttled)?;
             let body_max = inner.options.body_bytes_max;
             ingest::into_send(draft, conversation, self.identity(), &inner.ids, body_max)
         });
@@ -214,7 +240,10 @@ impl DeviceSession {
                     .committer
                     .submit(send, Waiting { ack, session, about, since: Instant::now() });
             }
-            Err(outcome) => self.refuse(Some(About { conversation, cmid }), outcome, ack),
+            Err(outcome) => {
+                let about = About { conversation: Some(conversation), cmid };
+                self.refuse(about, outcome, ack);
+            }
         }
     }
 
@@ -227,8 +256,8 @@ impl DeviceSession {
         let Some(target) = topic::parse_filter(&request.subscription.filter) else {
             return (Code::NOT_AUTHORIZED, None);
         };
-        if let Target::Feed(_, Scope::One(conversation)) = target {
-            match self.inner.directory.joined(conversation, &self.identity().user).await {
+        if let Some(conversation) = target.conversation() {
+            match self.inner.directory.member(conversation, &self.identity().user).await {
                 Ok(Some(_)) => {}
                 Ok(None) => return (Code::NOT_AUTHORIZED, None),
                 Err(error) => {
@@ -237,7 +266,7 @@ impl DeviceSession {
                 }
             }
         }
-        let new = self.feeds.lock().put(target, Wish::of(&request.subscription));
+        let new = self.feeds.lock().put(target.clone(), Wish::of(&request.subscription));
         (granted, new.then_some(target))
     }
 
@@ -249,7 +278,7 @@ impl DeviceSession {
             if !code.is_error() {
                 change.put.push(request.subscription);
             }
-            change.start.extend(new.into_iter().flat_map(Target::feeds));
+            change.start.extend(new.iter().flat_map(Target::feeds));
             codes.push(code);
         }
         if let Err(error) = self.store_change(&change).await {
@@ -268,10 +297,10 @@ impl DeviceSession {
         let mut codes = Vec::with_capacity(filters.len());
         for filter in filters {
             let target = topic::parse_filter(&filter);
-            let removed = target.is_some_and(|target| self.feeds.lock().remove(target));
+            let removed = target.as_ref().is_some_and(|target| self.feeds.lock().remove(target));
             codes.push(if removed { Code::SUCCESS } else { NONE });
             if removed {
-                change.stop.extend(target.into_iter().flat_map(Target::feeds));
+                change.stop.extend(target.iter().flat_map(Target::feeds));
             }
             change.remove.push(filter);
         }
@@ -292,6 +321,7 @@ impl DeviceSession {
     async fn close(&self, expiry_s: u32) {
         self.feeds.lock().closed = true;
         self.inner.online.remove(&self.identity().user, self);
+        presence::closed(self);
         if !self.kept {
             return;
         }
@@ -316,12 +346,15 @@ impl Session for DeviceSession {
             Ok(Up::Plain(conversation, cmid)) => {
                 me.ingest(conversation, ingest::draft_from_plain(&publish.message, cmid), ack);
             }
-            Ok(Up::Query(method)) => {
-                let method = method.to_owned();
-                query::start(&me, &method, publish.message, ack);
+            Ok(Up::Query(method)) => query::start(&me, method, publish.message, ack),
+            Ok(Up::Receipts) => receipts::publish(&me, publish.message.payload, ack),
+            Ok(Up::Typing(conversation)) => {
+                typing::publish(&me, conversation, &publish.message.payload, ack);
             }
+            Ok(Up::Presence) => presence::publish(&me, &publish.message.payload, ack),
             Err(reason) => {
-                me.refuse(None, Outcome::refused(Code::PAYLOAD_INVALID, reason), ack);
+                let outcome = Outcome::refused(Code::PAYLOAD_INVALID, reason);
+                fate::refuse(&me, &About::default(), outcome, ack);
             }
         }
     }
@@ -335,16 +368,25 @@ impl Session for DeviceSession {
     }
 
     fn confirmed(&self, marks: &[Mark]) {
-        {
+        let receipts = {
             let mut feeds = self.feeds.lock();
             feeds.unconfirmed = feeds.unconfirmed.saturating_sub(marks.len());
-        }
+            feeds.receipts.counted(marks)
+        };
         self.note(marks);
+        self.inner.receipts.delivered(&self.identity().user, receipts.as_deref().unwrap_or(marks));
     }
 
     fn writable(&self) {
-        if !self.feeds.lock().fates.is_empty() {
+        let (fates, receipts) = {
+            let feeds = self.feeds.lock();
+            (!feeds.fates.is_empty(), feeds.receipts.is_stuck())
+        };
+        if fates {
             self.flush_fates();
+        }
+        if receipts {
+            receipts::flush(self);
         }
         pull::start(self);
     }

@@ -4,41 +4,106 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use bytestring::ByteString;
+use godwit_core::change::{Change, DetailsChange};
 use godwit_core::cursor::Feed;
 use godwit_core::edge::{Message, Properties};
 use godwit_core::entry::{Entry, EntryKind};
-use godwit_core::ids::ConversationId;
-use godwit_core::membership::Direction;
+use godwit_core::ids::{ConversationId, UserId};
+use godwit_core::membership::{History, Role};
 use godwit_proto::conversation::v1 as wire;
 use prost::Message as _;
 
 /// An entry as the wire shows it. The body is left out when it is not to be delivered any more.
 pub(crate) fn entry_to_wire(entry: &Entry, now_ms: u64) -> wire::Entry {
     let live = entry.is_live(now_ms);
-    let membership = entry.membership().map(|change| wire::Membership {
-        change: match change.direction {
-            Direction::Added => wire::membership::Change::Added,
-            Direction::Removed => wire::membership::Change::Removed,
-        } as i32,
-        users: change.users.iter().map(ToString::to_string).collect(),
-        group_version: change.group_version,
-    });
-    let kind = match entry.kind {
-        EntryKind::Message => wire::EntryType::Message,
-        EntryKind::Membership => wire::EntryType::Membership,
+    let (membership, details) = match entry.change() {
+        None => (None, None),
+        Some(Change::Details(details)) => (None, Some(details_to_wire(details))),
+        Some(change) => (membership_to_wire(change), None),
     };
+    let shown = live && !entry.kind.is_change();
     wire::Entry {
         seq: entry.seq.0,
         chain: Bytes::copy_from_slice(entry.chain.wire()),
-        r#type: kind as i32,
+        // The codes are the wire's numbers.
+        r#type: i32::from(entry.kind.code()),
         sender: entry.sender.to_string(),
         device: entry.device.to_string(),
         time_ms: entry.time_ms,
-        body: if live && membership.is_none() { entry.body.clone() } else { Bytes::new() },
+        body: if shown { entry.body.clone() } else { Bytes::new() },
         message_id: Bytes::copy_from_slice(entry.message_id.as_bytes()),
         reply_to: entry.reply_to.map_or(0, |seq| seq.0),
         membership,
         body_gone: !live,
+        target: entry.target.map_or(0, |seq| seq.0),
+        mentions: entry.mentions.iter().map(ToString::to_string).collect(),
+        details,
+        expires_ms: entry.expires_ms.unwrap_or(0),
+        number: entry.number,
+    }
+}
+
+fn membership_to_wire(change: Change) -> Option<wire::Membership> {
+    use wire::membership::Change as Wire;
+    let names = |users: Vec<UserId>| users.iter().map(ToString::to_string).collect();
+    Some(match change {
+        Change::Added { group_version, users, role, first_tag } => wire::Membership {
+            change: Wire::Added as i32,
+            users: names(users),
+            group_version,
+            role: role_to_wire(role) as i32,
+            first_tag,
+            roles: Vec::new(),
+        },
+        Change::Removed { group_version, users } => wire::Membership {
+            change: Wire::Removed as i32,
+            users: names(users),
+            group_version,
+            ..wire::Membership::default()
+        },
+        Change::Roles { group_version, roles } => wire::Membership {
+            change: Wire::Roles as i32,
+            users: roles.iter().map(|(user, _)| user.to_string()).collect(),
+            group_version,
+            roles: roles
+                .iter()
+                .map(|(user, role)| wire::MemberRole {
+                    user: user.to_string(),
+                    role: role_to_wire(*role) as i32,
+                })
+                .collect(),
+            ..wire::Membership::default()
+        },
+        Change::Details(_) => return None,
+    })
+}
+
+fn details_to_wire(details: DetailsChange) -> wire::Details {
+    wire::Details {
+        title: details.title,
+        description: details.description,
+        history: details.history.map_or(wire::History::Unspecified, history_to_wire) as i32,
+        expiry_s: details.expiry_s,
+        replaces: details.replaces.iter().map(|seq| seq.0).collect(),
+        concurrent: details.concurrent,
+    }
+}
+
+/// A role on the wire.
+pub(crate) const fn role_to_wire(role: Role) -> wire::Role {
+    match role {
+        Role::Owner => wire::Role::Owner,
+        Role::Admin => wire::Role::Admin,
+        Role::Member => wire::Role::Member,
+        Role::ReadOnly => wire::Role::ReadOnly,
+    }
+}
+
+/// A history setting on the wire.
+pub(crate) const fn history_to_wire(history: History) -> wire::History {
+    match history {
+        History::FromJoin => wire::History::FromJoin,
+        History::All => wire::History::All,
     }
 }
 

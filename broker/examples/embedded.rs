@@ -30,6 +30,7 @@ impl Gate for Open {
                 client_id: credentials.client_id,
                 publish: Vec::new(),
                 subscribe: Vec::new(),
+                issued_ms: None,
                 expires_ms: None,
             })
         })

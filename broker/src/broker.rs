@@ -10,12 +10,13 @@ use godwit_core::edge::{
     SubscribeRequest, Upstream,
 };
 use parking_lot::Mutex;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 
 use crate::client::{Client, DueWill, Registry, Will};
 use crate::clock::now_s;
-use crate::listen::{Census, Listener, Socket};
+use crate::limits::REFUSALS_MAX;
+use crate::listen::{Accept, Census, Listener, Socket};
 use crate::options::Options;
 use crate::router::{Router, Wish};
 use crate::{connect, metrics, sweep};
@@ -29,6 +30,8 @@ pub(crate) struct Shared {
     pub(crate) router: Router,
     /// Connections that have a task.
     pub(crate) alive: AtomicUsize,
+    /// Permits to tell connections beyond the census why they are closed.
+    refusals: Arc<Semaphore>,
     /// `true`: no connection is let in any more.
     pub(crate) stop: watch::Sender<bool>,
 }
@@ -109,6 +112,26 @@ impl Shared {
     }
 }
 
+/// Where the listeners' connections go.
+struct Entrance(Arc<Shared>);
+
+impl Accept for Entrance {
+    fn accepted(&self, socket: Socket, peer: SocketAddr) {
+        self.0.spawn(socket, peer);
+    }
+
+    fn refused(&self, socket: Socket, why: Outcome) {
+        // Without a permit there are enough that are told; this one is closed.
+        if let Ok(permit) = Arc::clone(&self.0.refusals).try_acquire_owned() {
+            let bytes_max = self.0.options.packet_bytes_max;
+            tokio::spawn(async move {
+                connect::refuse(socket, &why, bytes_max).await;
+                drop(permit);
+            });
+        }
+    }
+}
+
 struct Alive(Arc<Shared>);
 
 impl Drop for Alive {
@@ -146,6 +169,7 @@ impl Broker {
             registry: Registry::new(),
             router,
             alive: AtomicUsize::new(0),
+            refusals: Arc::new(Semaphore::new(REFUSALS_MAX)),
             stop: watch::Sender::new(false),
         });
         let stopped = shared.stop.subscribe();
@@ -155,8 +179,7 @@ impl Broker {
 
     /// Accepts connections on a bound listener until [`Broker::shutdown`].
     pub fn serve(&self, listener: Listener) {
-        let shared = Arc::clone(&self.shared);
-        let accept = move |socket: Socket, peer: SocketAddr| shared.spawn(socket, peer);
+        let accept = Entrance(Arc::clone(&self.shared));
         let mut stopped = self.shared.stop.subscribe();
         let stop = async move {
             let _ = stopped.wait_for(|stop| *stop).await;
@@ -188,16 +211,24 @@ impl Broker {
 
     /// Ends the connection of a client with this code; `false`: it is not connected here.
     pub fn disconnect(&self, client_id: &str, code: Code) -> bool {
-        let mut found = false;
-        self.shared.registry.each(|client| {
-            if client.id == client_id
-                && let Some(link) = client.link()
-            {
-                link.close(code);
-                found = true;
-            }
-        });
-        found
+        let link = self.shared.registry.find(client_id).and_then(|client| client.link());
+        if let Some(link) = &link {
+            link.close(code);
+        }
+        link.is_some()
+    }
+
+    /// Ends the connection of a client whose right has ended (0x87), or what is kept for it while it
+    /// is away: its plain filters, messages and will. The gate has to refuse it from before on.
+    pub fn revoke(&self, client_id: &str) {
+        let Some(client) = self.shared.registry.find(client_id) else { return };
+        if let Some(link) = client.link() {
+            link.close(Code::NOT_AUTHORIZED);
+        } else if let Some(_turn) = client.try_turn() {
+            // Somebody who has the turn is on the way in or out, and asks the gate itself.
+            client.forget_kept();
+            self.shared.end_session(&client);
+        }
     }
 
     /// Stops accepting, tells the clients (0x8B), releases what is committed, and ends. Returns

@@ -226,6 +226,11 @@ impl Registry {
         client
     }
 
+    /// The client of this id, if it is known.
+    pub(crate) fn find(&self, id: &str) -> Option<Arc<Client>> {
+        self.shard(id).lock().get(id).cloned()
+    }
+
     /// Forgets a client that has neither connection nor anything kept. A connection that found it
     /// meanwhile will see that it is gone and look again.
     pub(crate) fn forget(&self, client: &Arc<Client>) -> bool {

@@ -17,7 +17,7 @@ use crate::client::{Client, Found, Offline, Turn};
 use crate::clock::now_s;
 use crate::codec::Codec;
 use crate::connection::{Connection, End, Entered, Run};
-use crate::limits::{FAREWELL_MAX, LINGER_BYTES_MAX};
+use crate::limits::{FAREWELL_MAX, LINGER_BYTES_MAX, REFUSAL_TIME_MAX};
 use crate::link::Link;
 use crate::listen::Socket;
 use crate::metrics;
@@ -112,6 +112,17 @@ async fn read_hello(
     }
 }
 
+/// Tells a connection that has no place here why, if it sends its CONNECT soon: nothing in it is
+/// looked at but the version.
+pub(crate) async fn refuse(mut socket: Socket, why: &Outcome, packet_bytes_max: u32) {
+    let mut codec = Codec::new(packet_bytes_max);
+    let mut input = BytesMut::new();
+    let read = read_hello(&mut socket, &mut codec, &mut input);
+    if let Ok(Ok(Some(hello))) = tokio::time::timeout(REFUSAL_TIME_MAX, read).await {
+        turn_away(&mut socket, &codec, hello.version, why).await;
+    }
+}
+
 async fn turn_away(socket: &mut Socket, codec: &Codec, version: Version, outcome: &Outcome) {
     metrics::turned_away(outcome.code);
     tracing::debug!(stage = "session", code = %outcome.code, "turned away");
@@ -158,6 +169,10 @@ async fn admit(shared: &Arc<Shared>, hello: Hello, peer: SocketAddr) -> Result<A
             return Err(outcome);
         }
     };
+    if !shared.gate.holds(&admitted) {
+        refuse_open(shared, &client, &link, begun).await;
+        return Err(Outcome::refused(Code::NOT_AUTHORIZED, "the right to connect has ended"));
+    }
     if let (Some(will), true) = (found.will, hello.clean) {
         // The session that it belonged to is over now.
         shared.fire(*will);
@@ -256,6 +271,16 @@ async fn begin_session(
     }
 }
 
+/// The right ended while the session was opened: nothing of it stays.
+async fn refuse_open(shared: &Shared, client: &Arc<Client>, link: &Link, begun: Option<Begun>) {
+    link.end();
+    if let Some(begun) = begun {
+        begun.session.closed(0).await;
+    }
+    client.detach(None, None);
+    shared.end_session(client);
+}
+
 /// What was kept of plain topics: gone with a clean start, else in force again.
 fn settle_kept(
     shared: &Shared,
@@ -334,6 +359,8 @@ async fn finish(mut connection: Box<Connection>, turn: Turn, end: End) {
         output,
         ..
     } = *connection;
+    // A device whose right has ended has nothing to come back to.
+    let expiry_s = if shared.gate.holds(&admitted) { expiry_s } else { 0 };
     if let Some(session) = &session {
         session.closed(expiry_s).await;
     }

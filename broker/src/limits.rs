@@ -28,6 +28,20 @@ pub(crate) const USER_PROPERTIES_BYTES_MAX: usize = 8 * 1024;
 /// dropped and clients repeat them. Linux caps it at `net.core.somaxconn` (4096 by default).
 pub(crate) const BACKLOG: u32 = 4096;
 
+/// Addresses whose pace of connecting is remembered. At about 40 bytes each they are 3 MiB; beyond it
+/// some may burst once more.
+pub(crate) const CENSUS_ADDRESSES_MAX: usize = 65_536;
+
+/// What a client is told to wait when there is no place for it.
+pub(crate) const FULL_RETRY: Duration = Duration::from_secs(5);
+
+/// Connections beyond the census that are told so at the same time, each with a CONNECT of at most
+/// 4 KiB: 1 MiB. Further ones are closed without a word.
+pub(crate) const REFUSALS_MAX: usize = 256;
+
+/// How long a connection beyond the census may take to send its CONNECT.
+pub(crate) const REFUSAL_TIME_MAX: Duration = Duration::from_secs(1);
+
 /// Pause after an accept that failed for want of descriptors or memory, so that the loop neither
 /// spins nor dies.
 pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

@@ -9,7 +9,7 @@ mod stream;
 
 use std::sync::Arc;
 
-use godwit_core::bus::{Announce, Announcement, Listen, Stream};
+use godwit_core::bus::{Announce, Announcement, Listen, Signal, Stream};
 use godwit_core::store::{OutboxEvent, Pending};
 use parking_lot::RwLock;
 
@@ -50,6 +50,12 @@ impl Announce for InProcess {
     fn announce(&self, announcements: &[Announcement]) {
         for listener in self.listeners.read().iter() {
             listener.announced(announcements);
+        }
+    }
+
+    fn signal(&self, signals: &[Signal]) {
+        for listener in self.listeners.read().iter() {
+            listener.signalled(signals);
         }
     }
 }

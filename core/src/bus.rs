@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
+use crate::change::{ChangeRequest, Refused};
 use crate::entry::Entry;
-use crate::membership::{ChangeRequest, Conversation, Refused};
+use crate::ids::{ConversationId, Identity, UserId};
+use crate::membership::{Conversation, NewConversation};
+use crate::receipt::Cursors;
 use crate::store::{OutboxEvent, Pending};
 
 /// A committed entry, on its way to devices.
@@ -15,7 +18,67 @@ pub struct Announcement {
     pub group_version: u64,
 }
 
-/// Tells every bridge of committed entries (stage 6).
+/// Something that passes: it is told to whoever is connected, kept nowhere, and may be lost.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Signal {
+    /// A user has got further in a conversation.
+    Receipt {
+        /// Where.
+        conversation: ConversationId,
+        /// Who.
+        user: UserId,
+        /// How far.
+        cursors: Cursors,
+        /// The user lets others see `read`.
+        share_reads: bool,
+    },
+    /// A user types in a conversation, or does no more.
+    Typing {
+        /// Where.
+        conversation: ConversationId,
+        /// Who.
+        user: UserId,
+        /// Typing.
+        active: bool,
+    },
+    /// A user's presence has changed.
+    Presence {
+        /// Who.
+        user: UserId,
+        /// How.
+        presence: Presence,
+    },
+    /// A device was revoked: its connection ends.
+    Revoked {
+        /// Which.
+        device: Identity,
+        /// Milliseconds since 1970.
+        time_ms: u64,
+    },
+    /// A user's settings or blocks have changed: whoever remembers them forgets them.
+    UserChanged {
+        /// Who.
+        user: UserId,
+    },
+}
+
+/// Whether a user is there, as others may know it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Presence {
+    /// The user does not share it.
+    Hidden,
+    /// A device is connected and in the foreground (or says nothing about it).
+    Online,
+    /// Devices are connected, all of them away or in the background.
+    Away,
+    /// No device is connected.
+    Offline {
+        /// Since when: milliseconds since 1970; `None`: never seen.
+        last_seen_ms: Option<u64>,
+    },
+}
+
+/// Tells every bridge of committed entries (stage 6) and of what passes.
 ///
 /// An announcement is a hint with the payload in it. It may be lost, repeated, or overtaken by
 /// another conversation's; within one conversation and one announcer they come in sequence. A
@@ -23,23 +86,45 @@ pub struct Announcement {
 pub trait Announce: Send + Sync + 'static {
     /// Tells of entries in the order of their commit. Returns at once.
     fn announce(&self, announcements: &[Announcement]);
+
+    /// Tells of what passes. Returns at once.
+    fn signal(&self, signals: &[Signal]);
 }
 
-/// Changes members and tells of it: the announcements of sends and of changes are in the log's
-/// order, so no listener takes the one for a repetition of the other.
-pub trait ChangeMembers: Send + Sync + 'static {
-    /// As [`crate::store::Store::change_members`]; the entry is announced before it returns.
-    /// Dropped before that, the change may have been made and not announced.
-    fn change_members<'a>(
+/// What the control plane (REST) asks of the roles; implemented by the bridge, which serves
+/// the same on `q/groups`.
+pub trait Control: Send + Sync + 'static {
+    /// As [`crate::store::Store::create`]. `Forbidden`: a member named blocks `creator`.
+    fn create<'a>(
+        &'a self,
+        new: &'a NewConversation,
+        creator: Option<&'a UserId>,
+    ) -> Pending<'a, Result<Conversation, Refused>>;
+
+    /// As [`crate::store::Store::change`] (and `Forbidden` when a user to be added blocks the
+    /// actor); the entry is announced before it returns: announcements
+    /// of sends and of changes are in the log's order, so no listener takes the one for a
+    /// repetition of the other. Dropped before that, the change may have been made and not
+    /// announced.
+    fn change<'a>(
         &'a self,
         request: &'a ChangeRequest,
     ) -> Pending<'a, Result<(Entry, Conversation), Refused>>;
+
+    /// Moves the user's cursors as a device's report would, and tells others.
+    fn report<'a>(
+        &'a self,
+        report: &'a crate::receipt::Report,
+    ) -> Pending<'a, crate::receipt::Verdict>;
 }
 
 /// Is told of committed entries. Must not block.
 pub trait Listen: Send + Sync + 'static {
     /// Entries in the order of their commit.
     fn announced(&self, announcements: &[Announcement]);
+
+    /// What passes.
+    fn signalled(&self, signals: &[Signal]);
 }
 
 /// The durable events' way to those who derive state (stage 9).

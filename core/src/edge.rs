@@ -393,6 +393,8 @@ pub struct Admitted {
     pub publish: Vec<String>,
     /// Filters it may subscribe beyond its own space.
     pub subscribe: Vec<String>,
+    /// Milliseconds since 1970 when the right was issued; `None`: not known.
+    pub issued_ms: Option<u64>,
     /// Milliseconds since 1970 when the right ends.
     pub expires_ms: Option<u64>,
 }
@@ -431,4 +433,11 @@ pub trait Gate: Send + Sync + 'static {
 
     /// What the client may do; called for every publish, so it must be cheap.
     fn authorize(&self, who: &Admitted, action: Action<'_>) -> Grant;
+
+    /// Whether an admission still holds. The broker asks again once the session is open, so that
+    /// nothing that ended the right between the two is missed.
+    fn holds(&self, who: &Admitted) -> bool {
+        let _ = who;
+        true
+    }
 }

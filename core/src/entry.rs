@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
+use crate::change::Change;
 use crate::ids::{ConversationId, DeviceId, MessageId, Seq, UserId};
-use crate::membership::Change;
 
 /// A hash over every entry of a log up to one place: SHA-256, its first 16 bytes.
 ///
@@ -44,6 +44,9 @@ impl ChainHash {
         hash.update(entry.device.as_str());
         hash.update([0]);
         hash.update(Sha256::digest(entry.body));
+        if let Some(target) = entry.target {
+            hash.update(target.0.to_be_bytes());
+        }
         let digest = hash.finalize();
         let mut out = [0; 16];
         out.copy_from_slice(&digest[..16]);
@@ -68,35 +71,76 @@ pub struct NewEntry<'a> {
     pub device: &'a DeviceId,
     /// The body.
     pub body: &'a [u8],
+    /// The entry that it is about.
+    pub target: Option<Seq>,
 }
 
 /// What an entry is. The codes are stored and stand in the wire's `EntryType`: never changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum EntryKind {
-    /// An app's message.
+    /// An app's message. The only kind that counts as unread.
     Message,
-    /// A change of members; the body is [`Change::to_body`].
+    /// A change of members or roles; the body is [`Change::to_body`].
     Membership,
+    /// A new body for the message at `target`.
+    Edit,
+    /// The message at `target` is gone for all: its body was removed from the store.
+    Deletion,
+    /// The sender's reaction to the message at `target`, in place of its earlier one; an empty body
+    /// takes it back.
+    Reaction,
+    /// A change of title, description or settings; the body is [`Change::to_body`].
+    Details,
+    /// The message at `target` is pinned.
+    Pin,
+    /// It is no more.
+    Unpin,
 }
 
 impl EntryKind {
+    /// All kinds, by rising code.
+    pub const ALL: [Self; 8] = [
+        Self::Message,
+        Self::Membership,
+        Self::Edit,
+        Self::Deletion,
+        Self::Reaction,
+        Self::Details,
+        Self::Pin,
+        Self::Unpin,
+    ];
+
     /// The stored code.
     #[must_use]
     pub const fn code(self) -> u8 {
         match self {
             Self::Message => 1,
             Self::Membership => 2,
+            Self::Edit => 3,
+            Self::Deletion => 4,
+            Self::Reaction => 5,
+            Self::Details => 6,
+            Self::Pin => 7,
+            Self::Unpin => 8,
         }
     }
 
     /// The kind of a stored code, if this version knows it.
     #[must_use]
-    pub const fn from_code(code: u8) -> Option<Self> {
-        match code {
-            1 => Some(Self::Message),
-            2 => Some(Self::Membership),
-            _ => None,
-        }
+    pub fn from_code(code: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.code() == code)
+    }
+
+    /// Whether it brings its conversation to the top of an inbox and is shown there.
+    #[must_use]
+    pub const fn is_activity(self) -> bool {
+        matches!(self, Self::Message | Self::Membership | Self::Details)
+    }
+
+    /// Whether its body is [`Change::to_body`], written by the server.
+    #[must_use]
+    pub const fn is_change(self) -> bool {
+        matches!(self, Self::Membership | Self::Details)
     }
 }
 
@@ -123,6 +167,13 @@ pub struct Entry {
     pub body: Bytes,
     /// The entry that this one answers.
     pub reply_to: Option<Seq>,
+    /// The message that an edit, deletion, reaction or pin is about.
+    pub target: Option<Seq>,
+    /// Users that a message names; at most [`crate::limits::MENTIONS_MAX`].
+    pub mentions: Vec<UserId>,
+    /// How many messages ([`EntryKind::Message`]) the log holds up to and with this entry: unread
+    /// is a subtraction of two of these.
+    pub number: u64,
     /// Milliseconds since 1970 after which the body is not delivered any more.
     pub expires_ms: Option<u64>,
     /// The body was removed from the store.
@@ -136,13 +187,10 @@ impl Entry {
         !self.body_gone && self.expires_ms.is_none_or(|at| now_ms < at)
     }
 
-    /// The change of members that this entry holds, if it is one.
+    /// The change of members or details that this entry holds, if it is one.
     #[must_use]
-    pub fn membership(&self) -> Option<Change> {
-        match self.kind {
-            EntryKind::Membership => Change::from_body(&self.body),
-            EntryKind::Message => None,
-        }
+    pub fn change(&self) -> Option<Change> {
+        if self.kind.is_change() { Change::from_body(&self.body) } else { None }
     }
 }
 
@@ -162,6 +210,7 @@ mod tests {
             sender: &alice,
             device: &d1,
             body: b"x",
+            target: None,
         };
         let first = ChainHash::ZERO.link(&base);
         let others = [
@@ -172,6 +221,7 @@ mod tests {
             NewEntry { sender: &bob, ..base },
             NewEntry { device: &d2, ..base },
             NewEntry { body: b"y", ..base },
+            NewEntry { target: Some(Seq(1)), ..base },
         ];
         for other in others {
             assert_ne!(ChainHash::ZERO.link(&other), first, "{other:?}");

@@ -23,3 +23,46 @@ pub const PAGE_BYTES_MAX: usize = 1024 * 1024;
 
 /// Subscriptions kept for one device. A SUBSCRIBE beyond it is answered 0x97.
 pub const SUBSCRIPTIONS_MAX: usize = 256;
+
+/// Users that one message may mention. More is refused with 0x99.
+pub const MENTIONS_MAX: usize = 50;
+
+/// Bytes of a reaction: the longest emoji sequences take about 40, an encrypted one more. Longer
+/// ones are refused with 0x99.
+pub const REACTION_BYTES_MAX: usize = 64;
+
+/// Reactions that one user may give to one message over time, taken-back ones counted. Each is an
+/// entry of the log; more are refused with 0x99.
+pub const REACTIONS_PER_USER_MAX: u32 = 20;
+
+/// Edits of one message over time. Each is an entry of the log; more are refused with 0x99.
+pub const EDITS_MAX: u32 = 100;
+
+/// Characters of a conversation's title, and of a user's or device's name.
+pub const TITLE_CHARS_MAX: usize = 128;
+
+/// Characters of a conversation's description.
+pub const DESCRIPTION_CHARS_MAX: usize = 1024;
+
+/// The longest time after which messages disappear, in seconds: a year.
+pub const EXPIRY_S_MAX: u32 = 366 * 86_400;
+
+/// Users named by one change of members: a list of this length is about 64 KiB of names. A longer
+/// one is refused whole.
+pub const CHANGE_USERS_MAX: usize = 1000;
+
+/// Pins that are told: of more, the newest.
+pub const PINS_MAX: u32 = 100;
+
+/// Conversations in one page of an inbox.
+pub const INBOX_PAGE_MAX: u32 = 100;
+
+/// Entries above a read cursor that are looked through for the user's own messages, which are not
+/// unread. Beyond it the newest so many are looked through, so unread may count some of one's own.
+pub const UNREAD_SCAN_MAX: u32 = 1000;
+
+/// Receipts in one report of a client. More are refused with 0x99.
+pub const RECEIPTS_MAX: usize = 1000;
+
+/// Users that one user may block. More are refused.
+pub const BLOCKS_MAX: usize = 10_000;

@@ -10,11 +10,15 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 
+use crate::change::{ChangeRequest, Refused};
 use crate::commit::{Committed, Send as SendRequest};
 use crate::cursor::{Behind, Feed, Move, Opened, Opening, SubscriptionChange};
 use crate::entry::Entry;
 use crate::ids::{ConversationId, Identity, Seq, UserId};
-use crate::membership::{ChangeRequest, Conversation, NewConversation, Refused};
+use crate::inbox::Inboxes;
+use crate::membership::{Conversation, NewConversation, Stay};
+use crate::people::People;
+use crate::policy::Policy;
 
 /// A future of a port's operation.
 pub type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + std::marker::Send + 'a>>;
@@ -88,10 +92,29 @@ impl fmt::Display for SchemaState {
     }
 }
 
+/// Which part of a log: the entries above `after` and below `before`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Range {
+    /// Above this place.
+    pub after: Seq,
+    /// Below this place; `None`: up to the head.
+    pub before: Option<Seq>,
+    /// From the end of the range, not from its begin.
+    pub newest_first: bool,
+}
+
+impl Range {
+    /// Everything above a place, oldest first.
+    #[must_use]
+    pub const fn above(after: Seq) -> Self {
+        Self { after, before: None, newest_first: false }
+    }
+}
+
 /// A page of a log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page {
-    /// In sequence, without a gap, starting right after the place asked for.
+    /// Without a gap from the range's begin, rising; or, newest first, from its end, falling.
     pub entries: Vec<Entry>,
     /// The log's head when the page was read.
     pub head_seq: Seq,
@@ -126,27 +149,39 @@ pub struct Pruned {
     pub bodies: u64,
     /// Kept sessions that had expired, with their subscriptions and cursors.
     pub sessions: u64,
+    /// Idempotency keys that were old enough.
+    pub keys: u64,
 }
 
-/// The message store.
-pub trait Store: std::marker::Send + Sync + 'static {
+/// The message store: conversations and sessions here, [`Inboxes`] and [`People`] beside.
+pub trait Store: Inboxes + People {
     /// Commits a batch: one transaction for idempotency, membership, group version, sequence,
-    /// entries and outbox, decided by [`crate::commit::plan`]. Durable (fsynced) when it returns.
-    /// At most [`crate::limits::BATCH_SENDS_MAX`] sends.
-    fn commit<'a>(&'a self, batch: &'a [SendRequest]) -> Pending<'a, Committed>;
+    /// entries, erased bodies, mentions and outbox, decided by [`crate::commit::plan`]. Durable
+    /// (fsynced) when it returns. At most [`crate::limits::BATCH_SENDS_MAX`] sends.
+    fn commit<'a>(&'a self, batch: &'a [SendRequest], policy: &'a Policy)
+    -> Pending<'a, Committed>;
 
     /// Creates a conversation with an empty log and group version 1. Repeating it with the same id
-    /// changes nothing.
+    /// changes nothing. In a direct one a member is [`crate::membership::Member::blocked`] whom the
+    /// other blocks.
     fn create<'a>(&'a self, new: &'a NewConversation) -> Pending<'a, Conversation>;
 
-    /// Adds or removes members, decided by [`crate::membership::decide`] under the conversation's
-    /// lock; appends the entry that tells of it and raises the group version. An added member's
-    /// `joined_seq` is the entry's own place less one, so it sees the entry itself; a removed one
-    /// sees nothing from it on, and its cursors in this conversation are forgotten.
-    fn change_members<'a>(
+    /// Changes members, roles or details, decided by [`crate::change::decide`] under the
+    /// conversation's lock; appends the entry that tells of it. A removed member sees nothing from
+    /// that entry on; its cursors, marks and mentions in this conversation are forgotten.
+    fn change<'a>(
         &'a self,
         request: &'a ChangeRequest,
     ) -> Pending<'a, Result<(Entry, Conversation), Refused>>;
+
+    /// All stays of users in a conversation, also those that are over, ordered by the place where
+    /// they joined and by user; above (`after`), at most `limit`.
+    fn stays<'a>(
+        &'a self,
+        id: ConversationId,
+        after: Option<(Seq, UserId)>,
+        limit: u32,
+    ) -> Pending<'a, Vec<Stay>>;
 
     /// The conversation with its present members; `None`: there is none.
     fn conversation(&self, id: ConversationId) -> Pending<'_, Option<Conversation>>;
@@ -159,12 +194,12 @@ pub trait Store: std::marker::Send + Sync + 'static {
         limit: u32,
     ) -> Pending<'a, Vec<Conversation>>;
 
-    /// Entries above `after`: at most `limit`, and at most `bytes_max` of bodies but always one if
+    /// Entries of a range: at most `limit`, and at most `bytes_max` of bodies but always one if
     /// there is one. `None`: no such conversation.
     fn read_log(
         &self,
         id: ConversationId,
-        after: Seq,
+        range: Range,
         limit: u32,
         bytes_max: usize,
     ) -> Pending<'_, Option<Page>>;

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use crate::cursor::Subscription;
 use crate::entry::{ChainHash, Entry, EntryKind};
 use crate::ids::{ConversationId, DeviceId, MessageId, Seq, UserId};
-use crate::membership::{Conversation, ConversationKind, Member, Role};
+use crate::membership::{Conversation, ConversationKind, Details, History, Member, Role};
 use crate::store::Error;
 
 /// The error for a column that does not hold what was written to it.
@@ -83,6 +83,12 @@ pub struct EntryColumns {
     pub chain: Vec<u8>,
     /// A place.
     pub reply_to: Option<i64>,
+    /// A place.
+    pub target_seq: Option<i64>,
+    /// User ids with a space between; `None`: nobody.
+    pub mentions: Option<String>,
+    /// Messages up to and with this entry.
+    pub number: i64,
     /// Milliseconds since 1970.
     pub expires_ms: Option<i64>,
     /// The body was removed.
@@ -105,10 +111,25 @@ impl EntryColumns {
             time_ms: unsigned("time", self.time_ms)?,
             body: Bytes::from(self.body),
             reply_to: self.reply_to.map(seq).transpose()?,
+            target: self.target_seq.map(seq).transpose()?,
+            mentions: mentions(self.mentions.as_deref())?,
+            number: unsigned("number", self.number)?,
             expires_ms: self.expires_ms.map(|at| unsigned("expiry", at)).transpose()?,
             body_gone: self.body_gone,
         })
     }
+}
+
+/// The users of a stored list.
+pub fn mentions(text: Option<&str>) -> Result<Vec<UserId>, Error> {
+    text.map_or_else(|| Ok(Vec::new()), |text| text.split(' ').map(user).collect())
+}
+
+/// A list of users as stored; `None` when it is empty. User ids hold no space.
+#[must_use]
+pub fn mentions_text(users: &[UserId]) -> Option<String> {
+    let names: Vec<&str> = users.iter().map(UserId::as_str).collect();
+    (!names.is_empty()).then(|| names.join(" "))
 }
 
 /// The columns of a conversation.
@@ -124,6 +145,28 @@ pub struct ConversationColumns {
     pub head_chain: Vec<u8>,
     /// From 1.
     pub group_version: i64,
+    /// Messages in the log.
+    pub number: i64,
+    /// A place.
+    pub active_seq: i64,
+    /// Milliseconds since 1970.
+    pub active_ms: i64,
+    /// Seconds.
+    pub expiry_s: Option<i64>,
+    /// From 1.
+    pub next_tag: i64,
+    /// [`History::code`].
+    pub history: i64,
+    /// May be empty.
+    pub title: String,
+    /// A place.
+    pub title_seq: i64,
+    /// May be empty.
+    pub description: String,
+    /// A place.
+    pub description_seq: i64,
+    /// A place.
+    pub changed_seq: i64,
 }
 
 impl ConversationColumns {
@@ -135,18 +178,78 @@ impl ConversationColumns {
             head_seq: seq(self.head_seq)?,
             head_chain: chain(&self.head_chain)?,
             group_version: unsigned("group version", self.group_version)?,
+            number: unsigned("number", self.number)?,
+            active_seq: seq(self.active_seq)?,
+            active_ms: unsigned("activity", self.active_ms)?,
+            details: Details {
+                title: self.title,
+                title_seq: seq(self.title_seq)?,
+                description: self.description,
+                description_seq: seq(self.description_seq)?,
+                history: code("history setting", self.history, History::from_code)?,
+                expiry_s: expiry_s(self.expiry_s)?,
+                changed_seq: seq(self.changed_seq)?,
+            },
+            next_tag: tag(self.next_tag)?,
             members,
         })
     }
 }
 
-/// A present member.
-pub fn member(user_id: &str, role: i64, joined_seq: i64) -> Result<Member, Error> {
-    Ok(Member {
-        user: user(user_id)?,
-        role: code("role", role, Role::from_code)?,
-        joined_seq: seq(joined_seq)?,
-    })
+/// A stored setting for disappearing messages.
+pub fn expiry_s(value: Option<i64>) -> Result<Option<u32>, Error> {
+    value.map(|s| u32::try_from(s).map_err(|_| broken("expiry"))).transpose()
+}
+
+/// A stored tag.
+pub fn tag(value: i64) -> Result<u32, Error> {
+    u32::try_from(value).map_err(|_| broken("tag"))
+}
+
+/// A stored role.
+pub fn role(value: i64) -> Result<Role, Error> {
+    code("role", value, Role::from_code)
+}
+
+/// A stored kind of conversation.
+pub fn conversation_kind(value: i64) -> Result<ConversationKind, Error> {
+    code("conversation kind", value, ConversationKind::from_code)
+}
+
+/// A stored kind of entry.
+pub fn entry_kind(value: i64) -> Result<EntryKind, Error> {
+    code("entry kind", value, EntryKind::from_code)
+}
+
+/// The columns of a member.
+#[derive(Debug)]
+pub struct MemberColumns {
+    /// A user id.
+    pub user_id: String,
+    /// [`Role::code`].
+    pub role: i64,
+    /// A place.
+    pub joined_seq: i64,
+    /// A place.
+    pub visible_seq: i64,
+    /// From 1.
+    pub tag: i64,
+    /// See [`Member::blocked`].
+    pub blocked: bool,
+}
+
+impl MemberColumns {
+    /// The member.
+    pub fn member(self) -> Result<Member, Error> {
+        Ok(Member {
+            user: user(&self.user_id)?,
+            role: role(self.role)?,
+            joined_seq: seq(self.joined_seq)?,
+            visible_seq: seq(self.visible_seq)?,
+            tag: tag(self.tag)?,
+            blocked: self.blocked,
+        })
+    }
 }
 
 /// A subscription of a kept session.
@@ -179,6 +282,9 @@ mod tests {
             time_ms: 1,
             chain: vec![0; 16],
             reply_to: None,
+            target_seq: None,
+            mentions: None,
+            number: 1,
             expires_ms: None,
             body_gone: false,
             body: vec![],

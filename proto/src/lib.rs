@@ -13,10 +13,42 @@ pub mod conversation {
     }
 }
 
-/// Sync requests and replies.
+/// Sync and history, requests and replies; head notices.
 pub mod sync {
     /// The first version.
     pub mod v1 {
         include!(concat!(env!("OUT_DIR"), "/godwit.sync.v1.rs"));
+    }
+}
+
+/// Conversations created, looked at and changed.
+pub mod group {
+    /// The first version.
+    pub mod v1 {
+        include!(concat!(env!("OUT_DIR"), "/godwit.group.v1.rs"));
+    }
+}
+
+/// Inboxes and marks.
+pub mod inbox {
+    /// The first version.
+    pub mod v1 {
+        include!(concat!(env!("OUT_DIR"), "/godwit.inbox.v1.rs"));
+    }
+}
+
+/// Presence and typing.
+pub mod presence {
+    /// The first version.
+    pub mod v1 {
+        include!(concat!(env!("OUT_DIR"), "/godwit.presence.v1.rs"));
+    }
+}
+
+/// Receipts.
+pub mod receipt {
+    /// The first version.
+    pub mod v1 {
+        include!(concat!(env!("OUT_DIR"), "/godwit.receipt.v1.rs"));
     }
 }

@@ -21,7 +21,8 @@ use crate::config::{Sources, span};
         godwit config default > godwit.toml make a configuration of your own\n  \
         godwit serve --config godwit.toml   serve by it\n\n\
         Every configuration key can also be set in the environment: GODWIT__SECTION__KEY.\n\
-        Exit codes: 0 done, 2 it could not be done (the message says why, and the way out)."
+        Exit codes: 0 done, 2 it could not be done (the message says why, and the way out); \
+        `inbox check` also 1."
 )]
 pub(crate) struct Cli {
     /// What to do.
@@ -40,6 +41,8 @@ pub(crate) enum Command {
     Token(Token),
     /// Look at the database's schema, or bring it up to this version.
     Migrate(Migrate),
+    /// Compare inboxes with the logs that they are read from.
+    Inbox(Inbox),
     /// Check, print or explain the configuration.
     Config(ConfigCommand),
 }
@@ -135,6 +138,37 @@ pub(crate) enum MigrateAction {
     Up(Settings),
 }
 
+/// `godwit inbox`
+#[derive(Debug, Args)]
+pub(crate) struct Inbox {
+    /// What of them.
+    #[command(subcommand)]
+    pub(crate) action: InboxAction,
+}
+
+/// What to do about inboxes.
+#[derive(Debug, Subcommand)]
+pub(crate) enum InboxAction {
+    /// Recompute what is stored beside the logs, and say what differs. Beside a running server too.
+    Check(InboxCheck),
+}
+
+/// `godwit inbox check`
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Each difference is a line: conversation, user (- is the conversation's own), field,\n\
+    what is stored, what the log says. The last line counts.\n\
+    Exit codes: 0 nothing differs (or, with --repair, not any more), 1 something differs,\n\
+    2 it could not be looked at."
+)]
+pub(crate) struct InboxCheck {
+    #[command(flatten)]
+    pub(crate) settings: Settings,
+    /// Mend what differs, each conversation in one transaction.
+    #[arg(long)]
+    pub(crate) repair: bool,
+}
+
 /// `godwit config`
 #[derive(Debug, Args)]
 pub(crate) struct ConfigCommand {
@@ -194,6 +228,7 @@ mod tests {
             "godwit serve --config f --set log.format=json --set limits.retained_max=0",
             "godwit token --user a --device b --ttl 1h --acl-pub a/# --acl-sub b --data d",
             "godwit migrate up --data d",
+            "godwit inbox check --repair --config f --data d",
             "godwit config default",
         ] {
             assert!(parse(good).is_ok(), "{good}");
@@ -207,6 +242,8 @@ mod tests {
             "godwit token --user a --device b --acl-pub $SYS/#",
             "godwit serve --set x",
             "godwit config",
+            "godwit inbox",
+            "godwit inbox repair",
         ] {
             assert!(parse(bad).is_err(), "{bad}");
         }

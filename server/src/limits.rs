@@ -1,5 +1,6 @@
 //! The bounds of the executable itself; what an operator may set is in `config/default.toml`.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 /// Bytes of an HTTP request's body: a member list of 10,000 ids of 64 characters fits. A larger
@@ -9,6 +10,38 @@ pub(crate) const HTTP_BODY_BYTES_MAX: usize = 1024 * 1024;
 /// HTTP connections at the same time. Further ones wait in the kernel's backlog. At about 20 KiB
 /// each they are 10 MiB.
 pub(crate) const HTTP_CONNECTIONS_MAX: usize = 512;
+
+/// Characters of an idempotency key.
+pub(crate) const IDEMPOTENCY_KEY_CHARS_MAX: usize = 64;
+
+/// Callers, addresses and users whose rates are remembered, of each kind. At about 64 bytes each
+/// they are 4 MiB; beyond it some may burst once more.
+pub(crate) const RATE_KEYS_MAX: usize = 65_536;
+
+/// One address may try so many passwords at once, and then one in so long: 10 in a second, for many
+/// users may stand behind one address.
+pub(crate) const LOGIN_ADDRESS_BURST: NonZeroU32 = at_least_one(100);
+/// See [`LOGIN_ADDRESS_BURST`].
+pub(crate) const LOGIN_ADDRESS_INTERVAL: Duration = Duration::from_millis(100);
+
+/// A user's password may be tried so many times at once, and then once in so long: 600 guesses an
+/// hour, from all addresses together.
+pub(crate) const LOGIN_USER_BURST: NonZeroU32 = at_least_one(10);
+/// See [`LOGIN_USER_BURST`].
+pub(crate) const LOGIN_USER_INTERVAL: Duration = Duration::from_secs(6);
+
+/// Passwords hashed at the same time. Each takes a core for some 20 ms and 19 MiB.
+pub(crate) const PASSWORD_HASHES_MAX: usize = 2;
+
+/// Passwords that wait to be hashed: about half a second. Further ones are answered 429.
+pub(crate) const PASSWORD_QUEUE_MAX: usize = 64;
+
+/// Bytes of a password. A longer one is refused.
+pub(crate) const PASSWORD_BYTES_MAX: usize = 1024;
+
+/// Bytes of a preview's body in an inbox over REST, so that a page of 100 stays below 256 KiB;
+/// longer ones are cut.
+pub(crate) const PREVIEW_BYTES_MAX: usize = 1024;
 
 /// How long an HTTP connection may be silent before it is closed, so that a silent peer does not
 /// hold a place for good. Longer than [`HTTP_REQUEST_TIME_MAX`].
@@ -20,8 +53,9 @@ pub(crate) const HTTP_REQUEST_TIME_MAX: Duration = Duration::from_secs(10);
 /// How long the store may take to answer for `/readyz`.
 pub(crate) const READY_TIME_MAX: Duration = Duration::from_secs(1);
 
-/// Messages of one page over REST; the bound of the core. More are clamped to it.
-pub(crate) const PAGE_MESSAGES_MAX: u32 = godwit_core::limits::PAGE_ENTRIES_MAX;
+/// Items of one page over REST, of every list; the core's bound for pages of a log and of an inbox.
+/// More are clamped to it.
+pub(crate) const PAGE_ITEMS_MAX: u32 = godwit_core::limits::PAGE_ENTRIES_MAX;
 
 /// How long `godwit dev`'s own tokens live.
 pub(crate) const DEV_TOKEN_TTL: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -31,3 +65,10 @@ pub(crate) const SHUTDOWN_GRACE: Duration = Duration::from_secs(1);
 
 /// How often the metrics' histograms are tidied.
 pub(crate) const METRICS_UPKEEP: Duration = Duration::from_secs(5);
+
+const fn at_least_one(count: u32) -> NonZeroU32 {
+    match NonZeroU32::new(count) {
+        Some(count) => count,
+        None => NonZeroU32::MIN,
+    }
+}

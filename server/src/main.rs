@@ -32,6 +32,9 @@ use clap::Parser as _;
 
 use cli::{Cli, Command};
 
+/// `inbox check` found what differs.
+const EXIT_DIFFERS: u8 = 1;
+
 /// What could not be done, with its reason on standard error.
 const EXIT_FAILURE: u8 = 2;
 
@@ -42,6 +45,11 @@ fn main() -> ExitCode {
         Command::Token(asked) => command::token::run(asked),
         Command::Migrate(asked) => command::migrate::run(&asked.action),
         Command::Config(asked) => command::config::run(&asked.action),
+        Command::Inbox(asked) => match command::inbox::run(&asked.action) {
+            Ok(true) => Ok(()),
+            Ok(false) => return ExitCode::from(EXIT_DIFFERS),
+            Err(failure) => Err(failure),
+        },
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -12,14 +12,15 @@ use godwit_bridge::Bridge;
 use godwit_broker::Broker;
 use godwit_broker::listen::{Census, Tls};
 use godwit_bus::InProcess;
-use godwit_core::bus::{Announce, ChangeMembers, Listen, Stream};
+use godwit_core::bus::{Announce, Announcement, Control, Listen, Signal, Stream};
 use godwit_core::edge::{Gate, Upstream};
+use godwit_core::policy::Policy;
 use godwit_storage_worker::Worker;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::api::{self, Api};
+use crate::api::{self, Accounts, Api, Rates};
 use crate::auth::Doorkeeper;
 use crate::auth::keyring::{AdminToken, EmbeddedKey};
 use crate::clock;
@@ -62,26 +63,45 @@ pub(crate) struct Running {
     store: Opened,
 }
 
+/// Ends at the broker what is kept there for a revoked device. The bridge cuts its conversations.
+struct Cutter(Arc<Broker>);
+
+impl Listen for Cutter {
+    fn announced(&self, _: &[Announcement]) {}
+
+    fn signalled(&self, signals: &[Signal]) {
+        for signal in signals {
+            if let Signal::Revoked { device, .. } = signal {
+                self.0.revoke(&device.to_string());
+            }
+        }
+    }
+}
+
 /// Starts all roles. From its return on clients are served.
-pub(crate) fn start(parts: Parts) -> Result<Running> {
+pub(crate) async fn start(parts: Parts) -> Result<Running> {
     let Parts { config, bound, store, key, admin, metrics, open } = parts;
     let door = Arc::new(Doorkeeper::new(&config, &key, open)?);
     let port = store.port();
     let bus = InProcess::new();
     let announce: Arc<dyn Announce> = Arc::clone(&bus) as _;
+    // The door is told first: who is cut must not be let in again.
+    bus.listen(Arc::clone(&door) as Arc<dyn Listen>);
+    door.load_revoked(&*port).await?;
     let bridge = Bridge::start(
         Arc::clone(&port),
-        announce,
-        bridge_options(&config, &store),
+        Arc::clone(&announce),
+        bridge_options(&config, store.lanes(config.commit.lanes)),
         u64::from_be_bytes(clock::random()?),
     );
     bus.listen(Arc::clone(&bridge) as Arc<dyn Listen>);
     let broker = Broker::new(
         broker_options(&config),
-        Census::new(config.limits.connections_max, config.limits.connections_per_address_max),
+        census(&config),
         Arc::clone(&door) as Arc<dyn Gate>,
         Some(Arc::clone(&bridge) as Arc<dyn Upstream>),
     );
+    bus.listen(Arc::new(Cutter(Arc::clone(&broker))));
     let stream: Arc<dyn Stream> = Arc::clone(&bus) as _;
     let worker = Worker::start(Arc::clone(&port), stream, worker_options(&config));
     for listener in bound.mqtt {
@@ -89,9 +109,12 @@ pub(crate) fn start(parts: Parts) -> Result<Running> {
     }
     let api = Arc::new(Api {
         store: port,
-        changes: Arc::clone(&bridge) as Arc<dyn ChangeMembers>,
+        control: Arc::clone(&bridge) as Arc<dyn Control>,
+        announce,
         door: Arc::clone(&door),
         admin,
+        accounts: Accounts::new(&config, &key),
+        rates: Rates::new(config.limits.requests_per_s),
         metrics,
         serving: AtomicBool::new(true),
     });
@@ -151,6 +174,15 @@ async fn in_time(limit: Duration, what: &str, step: impl Future<Output = ()>) {
     }
 }
 
+fn census(config: &Config) -> Arc<Census> {
+    let limits = &config.limits;
+    Census::paced(
+        limits.connections_max,
+        limits.connections_per_address_max,
+        limits.connects_per_s_per_address,
+    )
+}
+
 fn broker_options(config: &Config) -> godwit_broker::Options {
     let limits = &config.limits;
     godwit_broker::Options {
@@ -173,18 +205,34 @@ fn broker_options(config: &Config) -> godwit_broker::Options {
     }
 }
 
-fn bridge_options(config: &Config, store: &Opened) -> godwit_bridge::Options {
-    let commit = &config.commit;
+/// `lanes`: commits that the store takes at the same time.
+fn bridge_options(config: &Config, lanes: usize) -> godwit_bridge::Options {
+    let (limits, commit) = (&config.limits, &config.commit);
     godwit_bridge::Options {
-        body_bytes_max: config.limits.body_bytes_max,
-        commit_lanes: store.lanes(commit.lanes),
+        body_bytes_max: limits.body_bytes_max,
+        commit_lanes: lanes,
         batch_sends_max: commit.batch_sends_max,
         batch_delay: commit.delay_max,
         queue_sends_max: commit.queue_sends_max,
         queue_bytes_max: commit.queue_bytes_max,
         hold_max: commit.hold_max,
         cursor_delay: commit.cursor_delay,
+        policy: Policy {
+            edit_window_ms: millis(config.policy.edit_window),
+            delete_window_ms: millis(config.policy.delete_window),
+        },
+        receipt_delay: config.receipts.delay,
+        user_sends_per_s: limits.user_sends_per_s,
+        conversation_sends_per_s: limits.conversation_sends_per_s,
+        large_group_members: limits.large_group_members,
+        large_group_sends_per_s: limits.large_group_sends_per_s,
+        offline_delay_min: config.presence.offline_delay_min,
+        offline_delay_max: config.presence.offline_delay_max,
     }
+}
+
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn worker_options(config: &Config) -> godwit_storage_worker::Options {
@@ -206,6 +254,8 @@ mod tests {
         let config = Config::default();
         let broker = format!("{:?}", godwit_broker::Options::default());
         assert_eq!(format!("{:?}", broker_options(&config)), broker);
+        let bridge = format!("{:?}", godwit_bridge::Options::default());
+        assert_eq!(format!("{:?}", bridge_options(&config, config.commit.lanes)), bridge);
         let worker = format!("{:?}", godwit_storage_worker::Options::default());
         assert_eq!(format!("{:?}", worker_options(&config)), worker);
     }

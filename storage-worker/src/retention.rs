@@ -29,8 +29,9 @@ pub(crate) async fn run(
             Ok(pruned) => {
                 metrics::counter!(PRUNED, "kind" => "bodies").increment(pruned.bodies);
                 metrics::counter!(PRUNED, "kind" => "sessions").increment(pruned.sessions);
+                metrics::counter!(PRUNED, "kind" => "keys").increment(pruned.keys);
                 let full = u64::from(STEP_ROWS_MAX);
-                if pruned.bodies >= full || pruned.sessions >= full {
+                if pruned.bodies.max(pruned.sessions).max(pruned.keys) >= full {
                     // There is more; let others in between.
                     wait = Duration::from_millis(50);
                 }

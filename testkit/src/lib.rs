@@ -6,7 +6,8 @@
 //! Read it in this order:
 //! 1. [`server`]: the real `godwit` executable on a private directory, killed, stopped, restarted.
 //! 2. [`probe`]: an MQTT client that sends and reads packet by packet, on [`wire`].
-//! 3. [`stock`]: rumqttc's clients, as an app would use them.
+//! 3. [`stock`]: rumqttc's clients, as an app would use them; [`chat`]: a device with everything
+//!    that people do.
 //! 4. [`rest`]: the few HTTP requests that tests need.
 //! 5. [`history`], [`ledger`]: what was acknowledged and what arrived; [`server::Godwit::verdict`]
 //!    judges every scenario at its end, [`history::History::verdict`] the hard ones more closely.
@@ -23,6 +24,7 @@
 
 use std::time::Duration;
 
+pub mod chat;
 pub mod history;
 pub mod ledger;
 pub mod postgres;

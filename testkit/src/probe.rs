@@ -1,7 +1,7 @@
 //! An MQTT client that does what a test says, packet by packet.
 //!
-//! It acknowledges only what the test has taken by [`Probe::recv`], keeps everything else in the
-//! order of arrival, and repairs nothing.
+//! It acknowledges only what the test has taken by [`Probe::recv`] (unless told to be
+//! [`Probe::eager`]), keeps everything else in the order of arrival, and repairs nothing.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -37,6 +37,7 @@ pub struct Answer {
 #[derive(Debug)]
 pub struct Probe {
     stream: TcpStream,
+    port: u16,
     version: Version,
     buffer: Vec<u8>,
     backlog: VecDeque<Received>,
@@ -44,10 +45,15 @@ pub struct Probe {
     /// The last sequence on each `m/...` topic.
     places: HashMap<String, u64>,
     packet_id: u16,
-    /// Whether [`Probe::recv`] acknowledges. On at first.
+    /// Whether messages are acknowledged at all. On at first.
     pub acknowledge: bool,
+    /// They are when they arrive, as by a client that queues for itself; else when
+    /// [`Probe::recv`] gives them. Off at first.
+    pub eager: bool,
     /// Deliveries that came with an alias instead of a topic.
     pub aliased: u32,
+    /// The bytes of the last whole PUBLISH on each topic, as they came over the wire.
+    pub bytes: HashMap<String, usize>,
 }
 
 /// A CONNECT with a token: client id `user:device`, clean, no keep alive.
@@ -99,6 +105,7 @@ impl Probe {
         let stream = stream.unwrap_or_else(|error| panic!("{address}: {error}"));
         stream.set_nodelay(true).expect("a fresh socket");
         Self {
+            port: stream.peer_addr().map_or(0, |peer| peer.port()),
             stream,
             version,
             buffer: Vec::new(),
@@ -107,7 +114,9 @@ impl Probe {
             places: HashMap::new(),
             packet_id: 0,
             acknowledge: true,
+            eager: false,
             aliased: 0,
+            bytes: HashMap::new(),
         }
     }
 
@@ -136,6 +145,11 @@ impl Probe {
         self.version
     }
 
+    /// The server's port, which names it in the ledger.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Sends bytes as they are. A connection that the server has closed is no failure here: the
     /// next read tells.
     pub async fn write(&mut self, bytes: &[u8]) {
@@ -152,10 +166,15 @@ impl Probe {
 
     async fn read(&mut self) -> Received {
         loop {
+            let held = self.buffer.len();
             match wire::take(self.version, &mut self.buffer) {
                 Ok(Some(Received::Publish(publish))) => {
                     let publish = self.unalias(publish);
+                    self.bytes.insert(publish.topic.clone(), held - self.buffer.len());
                     self.check_order(&publish);
+                    if self.eager {
+                        self.confirm(&publish).await;
+                    }
                     return Received::Publish(publish);
                 }
                 Ok(Some(packet)) => {
@@ -177,9 +196,8 @@ impl Probe {
     fn note(&self, packet: &Received) {
         if let Received::PubAck { code: 0, properties, .. } = packet
             && let (Some(seq), Some(mid)) = (properties.user("seq"), properties.user("mid"))
-            && let Ok(peer) = self.stream.peer_addr()
         {
-            ledger::note(peer.port(), (seq.parse().expect("a number"), mid.to_owned()));
+            ledger::note(self.port, (seq.parse().expect("a number"), mid.to_owned()));
         }
     }
 
@@ -315,16 +333,31 @@ impl Probe {
 
     /// The next message whose topic starts with `prefix`; others stay for later.
     pub async fn recv_on(&mut self, prefix: &str) -> Publish {
+        self.recv_where(prefix, |topic| topic.starts_with(prefix)).await
+    }
+
+    /// The next message on exactly this topic; others stay for later.
+    pub async fn recv_at(&mut self, topic: &str) -> Publish {
+        self.recv_where(topic, |found| found == topic).await
+    }
+
+    async fn recv_where(&mut self, what: &str, wanted: impl Fn(&str) -> bool) -> Publish {
         let publish = self
-            .wait_for(&format!("a message on {prefix}"), |packet| match packet {
-                Received::Publish(p) if p.topic.starts_with(prefix) => Some(p.clone()),
+            .wait_for(&format!("a message on {what}"), |packet| match packet {
+                Received::Publish(p) if wanted(&p.topic) => Some(p.clone()),
                 _ => None,
             })
             .await;
+        if !self.eager {
+            self.confirm(&publish).await;
+        }
+        publish
+    }
+
+    async fn confirm(&mut self, publish: &Publish) {
         if self.acknowledge && publish.qos > 0 {
             self.write(&wire::puback(publish.packet_id)).await;
         }
-        publish
     }
 
     /// Waits until the server has answered everything that was sent before.

@@ -60,6 +60,17 @@ impl Place {
         )
     }
 
+    /// How many entries have this text in their body.
+    #[must_use]
+    pub fn bodies(&self, text: &str) -> u64 {
+        assert!(!text.contains('\''), "{text}");
+        let holds = match self {
+            Self::Postgres(_) => format!("position('{text}'::bytea in body) > 0"),
+            Self::Sqlite(_) => format!("instr(body, cast('{text}' as blob)) > 0"),
+        };
+        self.count(&format!("messages where {holds}"))
+    }
+
     /// Every entry as `seq id`, the id in hexadecimal digits.
     #[must_use]
     pub fn entries(&self) -> Vec<String> {

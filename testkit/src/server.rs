@@ -10,7 +10,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use tokio::process::{Child, Command};
 
-use crate::rest::{self, Reply};
+use crate::rest::{self, Caller, Reply};
 use crate::scratch::Scratch;
 use crate::{POLL, WAIT, ledger, rows, within};
 
@@ -242,9 +242,28 @@ impl Godwit {
         String::from_utf8(out.stdout).expect("a token is ASCII").trim().to_owned()
     }
 
+    /// Runs another command of the executable on this server's data and store; whether it succeeded,
+    /// and what it printed on both outputs.
+    pub async fn command(&self, words: &[&str]) -> (bool, String) {
+        let mut command = Command::new(executable());
+        command.args(words).arg("--data").arg(self.data.path());
+        if let Some(url) = &self.options.postgres_url {
+            command.env("GODWIT__STORE__KIND", "postgres").env("GODWIT__STORE__POSTGRES_URL", url);
+        }
+        let out = command.stdin(Stdio::null()).output().await.expect("the executable starts");
+        let text = [out.stdout, out.stderr].concat();
+        (out.status.success(), String::from_utf8_lossy(&text).into_owned())
+    }
+
     /// One HTTP request with this token.
     pub async fn ask(&self, method: &str, path: &str, token: &str, body: Option<&Value>) -> Reply {
         rest::ask(&format!("http://{}", self.address("http")), method, path, token, body).await
+    }
+
+    /// REST with this token, as often as wanted.
+    #[must_use]
+    pub fn caller(&self, token: &str) -> Caller {
+        Caller::new(&format!("http://{}", self.address("http")), token)
     }
 
     /// Creates a conversation as the admin; its id.

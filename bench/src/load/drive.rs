@@ -30,13 +30,9 @@ pub(crate) struct Drive {
 impl Drive {
     /// Checks that all connections fit. Errors: more than `RLIMIT_NOFILE` allows.
     pub(crate) fn new(engine: Engine, lanes: Lanes) -> miette::Result<Self> {
-        let limit = raise_descriptors()?;
-        let needed = u64::try_from(engine.len()).unwrap_or(u64::MAX) + DESCRIPTORS_SPARE;
-        if needed > limit {
-            bail!(
-                "{} connections need {needed} descriptors; RLIMIT_NOFILE allows {limit}",
-                engine.len()
-            );
+        let limit = connections_max()?;
+        if engine.len() > limit {
+            bail!("{} connections are too many; RLIMIT_NOFILE allows {limit}", engine.len());
         }
         // The template is a constant, so it always parses.
         let style = ProgressStyle::with_template("{prefix:>10} [{bar:30}] {msg}")
@@ -44,6 +40,12 @@ impl Drive {
             .progress_chars("=> ");
         let bar = ProgressBar::new(1_000).with_style(style);
         Ok(Self { engine, lanes, bar, drawn: Instant::now() })
+    }
+
+    /// Draws nothing: another drive has the terminal.
+    pub(crate) fn quiet(mut self) -> Self {
+        self.bar = ProgressBar::hidden();
+        self
     }
 
     /// One turn: at most until `until_ns`.
@@ -62,6 +64,7 @@ impl Drive {
             .poll(wait, |index, news, at_ns| match news {
                 News::Event(Event::Delivered(Some(stamp))) => lanes.delivered(index, stamp, at_ns),
                 News::Event(Event::Delivered(None)) => {}
+                News::Event(Event::Passed) => lanes.passed(),
                 News::Event(Event::Acked { id, code }) => lanes.acked(index, id, code, at_ns),
                 News::Event(Event::AckedUpTo { count }) => lanes.acked_up_to(index, count, at_ns),
                 News::Event(Event::Ready) => ready.push((index, at_ns)),
@@ -144,13 +147,14 @@ impl Drive {
     }
 }
 
-/// Raises the soft limit of descriptors to the hard one and returns it.
-fn raise_descriptors() -> miette::Result<u64> {
+/// Raises the soft limit of descriptors to the hard one; how many connections it allows.
+pub(crate) fn connections_max() -> miette::Result<usize> {
     use rustix::process::{Resource, getrlimit, setrlimit};
     let mut limit = getrlimit(Resource::Nofile);
     if limit.current != limit.maximum {
         limit.current = limit.maximum;
         setrlimit(Resource::Nofile, limit).into_diagnostic()?;
     }
-    Ok(limit.current.unwrap_or(u64::MAX))
+    let connections = limit.current.unwrap_or(u64::MAX).saturating_sub(DESCRIPTORS_SPARE);
+    Ok(usize::try_from(connections).unwrap_or(usize::MAX))
 }

@@ -7,6 +7,8 @@
 
 use std::collections::VecDeque;
 
+use miette::IntoDiagnostic as _;
+
 use crate::engine::{Engine, Traffic};
 use crate::report;
 use crate::stamp::Stamp;
@@ -28,6 +30,16 @@ impl Window {
     pub(crate) fn new(from_ns: u64, to_ns: u64) -> miette::Result<Self> {
         let (ack, delivery) = (report::histogram()?, report::histogram()?);
         Ok(Self { from_ns, to_ns, acked: 0, received: 0, ack, delivery })
+    }
+
+    /// Adds another window's findings and its length. Errors: the histograms differ, which none of
+    /// ours do.
+    pub(crate) fn take(&mut self, other: &Self) -> miette::Result<()> {
+        self.to_ns += other.to_ns - other.from_ns;
+        self.acked += other.acked;
+        self.received += other.received;
+        self.ack.add(&other.ack).into_diagnostic()?;
+        self.delivery.add(&other.delivery).into_diagnostic()
     }
 
     fn holds(&self, at_ns: u64) -> bool {
@@ -70,6 +82,8 @@ enum Role {
 /// All lanes of a run.
 pub(crate) struct Lanes {
     lanes: Vec<Lane>,
+    /// The number that the first one has in stamps.
+    first: u32,
     /// By connection index.
     roles: Vec<Role>,
     size: usize,
@@ -81,6 +95,8 @@ pub(crate) struct Lanes {
     queue: Vec<usize>,
     pub(crate) windows: Vec<Window>,
     counts: report::Counts,
+    /// What came with QoS 0.
+    passed: u64,
 }
 
 impl Lanes {
@@ -113,6 +129,7 @@ impl Lanes {
             .collect();
         Self {
             lanes,
+            first: 0,
             roles,
             size,
             window,
@@ -123,7 +140,14 @@ impl Lanes {
             queue: Vec::new(),
             windows: Vec::new(),
             counts: report::Counts::default(),
+            passed: 0,
         }
+    }
+
+    /// The same, numbered from `first` on: set apart from the lanes of another engine.
+    pub(crate) fn numbered(mut self, first: usize) -> Self {
+        self.first = u32::try_from(first).unwrap_or(u32::MAX);
+        self
     }
 
     /// Begins to send now; the server's own limits narrow the window.
@@ -142,6 +166,15 @@ impl Lanes {
     /// Nothing is due from this moment on.
     pub(crate) fn stop(&mut self, at_ns: u64) {
         self.stop_ns = at_ns;
+    }
+
+    /// Open loop: goes on at `at_ns`, until `until_ns`, with the message that would have come next.
+    pub(crate) fn resume(&mut self, at_ns: u64, until_ns: u64) {
+        if let Pace::Open(rate) = self.pace {
+            self.start_ns = 0;
+            self.start_ns = at_ns.saturating_sub(self.due_ns(rate, self.next_due));
+        }
+        self.stop_ns = until_ns;
     }
 
     /// When the next message is due; None: only an event can make one due.
@@ -209,7 +242,7 @@ impl Lanes {
                 }
                 _ => return,
             };
-            let number = u32::try_from(index).unwrap_or(u32::MAX);
+            let number = u32::try_from(index).unwrap_or(u32::MAX).saturating_add(self.first);
             let stamp = Stamp { lane: number, seq: lane.sent, due_ns };
             let Some(id) = engine.publish(lane.sender, stamp, self.size) else { return };
             let lane = &mut self.lanes[index];
@@ -267,7 +300,8 @@ impl Lanes {
     /// A body arrived.
     pub(crate) fn delivered(&mut self, connection: usize, stamp: Stamp, at_ns: u64) {
         let Some(&Role::Receiver(index, nth)) = self.roles.get(connection) else { return };
-        if usize::try_from(stamp.lane) != Ok(index) {
+        let number = stamp.lane.checked_sub(self.first);
+        if number.and_then(|number| usize::try_from(number).ok()) != Some(index) {
             self.counts.astray += 1;
             return;
         }
@@ -285,6 +319,16 @@ impl Lanes {
         if matches!(self.pace, Pace::Closed) {
             self.enqueue(index);
         }
+    }
+
+    /// Something came with QoS 0.
+    pub(crate) fn passed(&mut self) {
+        self.passed += 1;
+    }
+
+    /// How much came with QoS 0.
+    pub(crate) fn passed_in_all(&self) -> u64 {
+        self.passed
     }
 
     /// A connection of ours ended; false: it is none of ours.
@@ -403,6 +447,25 @@ mod tests {
         lanes.acked_up_to(2, 7, 160);
         assert_eq!(lanes.counts().acked, 2);
         assert_eq!(lanes.lanes[0].inflight.len(), 0);
+    }
+
+    #[test]
+    fn lanes_that_went_on_lose_no_message_and_know_their_own() {
+        let mut lanes = Lanes::new(1, 1, 100, 4, Pace::Open(2)).numbered(7);
+        lanes.start_ns = 0;
+        lanes.next_due = 3;
+        lanes.stop(1_400_000_000);
+        assert_eq!(lanes.next_due_ns(), None);
+        lanes.resume(9_000_000_000, 9_600_000_000);
+        assert_eq!(lanes.next_due_ns(), Some(9_000_000_000));
+        lanes.next_due = 4;
+        assert_eq!(lanes.next_due_ns(), Some(9_500_000_000));
+        lanes.next_due = 5;
+        assert_eq!(lanes.next_due_ns(), None);
+        lanes.delivered(0, stamp(7, 0, 1), 2);
+        lanes.delivered(0, stamp(0, 0, 1), 2);
+        let counts = lanes.counts();
+        assert_eq!((counts.received, counts.astray), (1, 1));
     }
 
     #[test]

@@ -8,8 +8,8 @@ use miette::{IntoDiagnostic as _, bail, miette};
 
 use crate::args::{Fanout, Load, Output, Pairs};
 use crate::engine::Engine;
-use crate::procfs::{Machinery, Watch};
-use crate::report::{self, Bytes, Flow, Latency, Report};
+use crate::procfs::{Machinery, Usage, Watch};
+use crate::report::{self, Bytes, Efficiency, Flow, Latency, Report};
 use crate::stamp::{Clock, nanos};
 use crate::target::Target;
 
@@ -130,7 +130,7 @@ pub(crate) fn watch(output: &Output) -> Watch {
 
 /// Reads /proc when the measurement begins and ends, in a thread of its own: reading hundreds of
 /// files would hold up sends and would be charged to the server as latency.
-fn sample(
+pub(crate) fn sample(
     watch: Watch,
     warmup: Duration,
     seconds: Duration,
@@ -160,5 +160,12 @@ pub(crate) fn flow(window: &Window, to_ns: u64, machine: Option<&Machinery>) -> 
         ack: Latency::of(&window.ack),
         delivery: Latency::of(&window.delivery),
         received_per_cpu_s: (cpu_s > 0.0).then(|| report::rate(window.received, cpu_s)),
+        received_per_cpu_s_of: machine.map_or_else(Vec::new, |machine| {
+            let of = |usage: &Usage| Efficiency {
+                name: usage.name.clone(),
+                received_per_cpu_s: report::rate(window.received, usage.cpu_s),
+            };
+            machine.processes.iter().map(of).collect()
+        }),
     }
 }

@@ -26,6 +26,8 @@ pub(crate) enum Event {
     },
     /// A body arrived. None: not one of ours (an entry of another type).
     Delivered(Option<Stamp>),
+    /// Something came with QoS 0: a head notice, typing.
+    Passed,
 }
 
 /// Why a session cannot go on.
@@ -76,6 +78,13 @@ impl Wire {
         match self {
             Self::Mqtt(mqtt) => mqtt.publish(stamp, size, out),
             Self::Xmpp(xmpp) => xmpp.publish(stamp, size, out),
+        }
+    }
+
+    /// Appends something that passes, with QoS 0 (MQTT only: nothing here asks it of XMPP).
+    pub(crate) fn pass(&mut self, payload: &[u8], out: &mut Vec<u8>) {
+        if let Self::Mqtt(mqtt) = self {
+            mqtt.pass(payload, out);
         }
     }
 

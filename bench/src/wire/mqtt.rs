@@ -24,13 +24,26 @@ pub(crate) enum Payload {
     Protobuf,
 }
 
+/// What a Godwit device says of itself: `Presence.State` (proto/godwit/presence/v1/presence.proto).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Presence {
+    /// The app is on screen.
+    Foreground = 1,
+    /// It is not: of large groups the device gets head notices only.
+    Background = 3,
+}
+
 /// What a session is made of.
 pub(crate) struct Config {
     pub(crate) version: Version,
     /// The encoded CONNECT.
     pub(crate) connect: Vec<u8>,
     /// Subscribed as soon as the session is accepted.
+    pub(crate) filters: Vec<&'static str>,
+    /// One more of them, which names a conversation or a lane.
     pub(crate) filter: Option<String>,
+    /// Godwit: what the device says of itself on `p` before it is ready.
+    pub(crate) declares: Option<Presence>,
     pub(crate) topic: Option<Topic>,
     pub(crate) payload: Payload,
     /// MQTT 5: send the topic once and its alias afterwards, where the server allows it.
@@ -41,8 +54,12 @@ pub(crate) struct Config {
 enum Phase {
     Connecting,
     Subscribing,
+    Declaring,
     Ready,
 }
+
+/// The packet id of what a device says of itself; no send has one that high.
+const DECLARES_ID: u16 = u16::MAX;
 
 /// One MQTT session.
 pub(crate) struct Mqtt {
@@ -95,11 +112,15 @@ impl Mqtt {
             PUBLISH => self.delivered(first, body, out)?,
             PUBACK => {
                 let mut reader = Reader(body);
-                let id = u32::from(reader.u16()?);
-                Some(Event::Acked { id, code: reader.u8().unwrap_or(0) })
+                let (id, code) = (reader.u16()?, reader.u8().unwrap_or(0));
+                if id == DECLARES_ID && self.phase == Phase::Declaring {
+                    Some(self.declared(code)?)
+                } else {
+                    Some(Event::Acked { id: u32::from(id), code })
+                }
             }
             CONNACK => self.accepted(body, out)?,
-            SUBACK => self.subscribed(body)?,
+            SUBACK => self.subscribed(body, out)?,
             PINGRESP => None,
             DISCONNECT => {
                 let code = body.first().copied().unwrap_or(0);
@@ -127,42 +148,61 @@ impl Mqtt {
                 }
             }
         }
-        match &self.config.filter {
-            None => {
-                self.phase = Phase::Ready;
-                Ok(Some(Event::Ready))
-            }
-            Some(filter) => {
-                self.phase = Phase::Subscribing;
-                out.extend_from_slice(&packet::subscribe(self.config.version, filter));
-                Ok(None)
-            }
+        let named = self.config.filter.as_deref();
+        let filters: Vec<&str> = self.config.filters.iter().copied().chain(named).collect();
+        if filters.is_empty() {
+            return Ok(self.declare(out));
         }
+        self.phase = Phase::Subscribing;
+        out.extend_from_slice(&packet::subscribe(self.config.version, &filters));
+        Ok(None)
     }
 
-    fn subscribed(&mut self, body: &[u8]) -> Result<Option<Event>, Error> {
+    fn subscribed(&mut self, body: &[u8], out: &mut Vec<u8>) -> Result<Option<Event>, Error> {
         if self.phase != Phase::Subscribing {
             return Err(Error::Malformed("a SUBACK that nobody asked for"));
         }
-        // One filter was sent, so the last byte is its reason code.
-        match body.last() {
-            Some(&code) if code < 0x80 => {
-                self.phase = Phase::Ready;
-                Ok(Some(Event::Ready))
-            }
-            Some(&code) => Err(Error::Refused(format!("SUBACK 0x{code:02x}"))),
-            None => Err(Error::Malformed("an empty SUBACK")),
+        // The reason codes, one for each filter, are the packet's last bytes.
+        let asked = self.config.filters.len() + usize::from(self.config.filter.is_some());
+        let codes = body.len().checked_sub(asked).and_then(|at| body.get(at..));
+        let codes = codes.ok_or(Error::Malformed("a SUBACK with too few codes"))?;
+        match codes.iter().find(|code| **code >= 0x80) {
+            Some(code) => Err(Error::Refused(format!("SUBACK 0x{code:02x}"))),
+            None => Ok(self.declare(out)),
         }
+    }
+
+    /// The session's last step: what the device says of itself, if anything.
+    fn declare(&mut self, out: &mut Vec<u8>) -> Option<Event> {
+        let Some(presence) = self.config.declares else {
+            self.phase = Phase::Ready;
+            return Some(Event::Ready);
+        };
+        self.phase = Phase::Declaring;
+        // `Presence.state`, field 1, varint.
+        let payload = [0x08, presence as u8];
+        out.extend_from_slice(&packet::publish(self.config.version, "p", DECLARES_ID, &payload));
+        None
+    }
+
+    fn declared(&mut self, code: u8) -> Result<Event, Error> {
+        if code >= 0x80 {
+            return Err(Error::Refused(format!("PUBACK 0x{code:02x} of what was said on p")));
+        }
+        self.phase = Phase::Ready;
+        Ok(Event::Ready)
     }
 
     fn delivered(&self, first: u8, body: &[u8], out: &mut Vec<u8>) -> Result<Option<Event>, Error> {
         let mut reader = Reader(body);
         let topic_len = reader.u16()?;
         reader.take(usize::from(topic_len))?;
-        if first & 0x06 != 0 {
-            let id = reader.take(2)?;
-            out.extend_from_slice(&[0x40, 2, id[0], id[1]]);
+        // Everything here is subscribed with QoS 1: what comes with QoS 0 is kept nowhere.
+        if first & 0x06 == 0 {
+            return Ok(Some(Event::Passed));
         }
+        let id = reader.take(2)?;
+        out.extend_from_slice(&[0x40, 2, id[0], id[1]]);
         if self.config.version == Version::V5 {
             reader.properties()?;
         }
@@ -210,6 +250,27 @@ impl Mqtt {
         u32::from(self.last_id)
     }
 
+    /// Appends a QoS 0 publish of this payload, by alias where the server allows it.
+    pub(super) fn pass(&mut self, payload: &[u8], out: &mut Vec<u8>) {
+        let alias = self.alias();
+        let topic = match &self.config.topic {
+            Some(topic) if !(alias && self.alias_sent) => topic.text.as_bytes(),
+            _ => &b""[..],
+        };
+        let properties: &[u8] = match (self.config.version, alias) {
+            (Version::V3, _) => &[],
+            (Version::V5, false) => &[0],
+            (Version::V5, true) => &[3, 0x23, 0, 1],
+        };
+        out.push(0x30);
+        protobuf::write_varint(2 + topic.len() + properties.len() + payload.len(), out);
+        out.extend_from_slice(&u16::try_from(topic.len()).unwrap_or(u16::MAX).to_be_bytes());
+        out.extend_from_slice(topic);
+        out.extend_from_slice(properties);
+        out.extend_from_slice(payload);
+        self.alias_sent = alias;
+    }
+
     /// A topic with a message id in it is another one each time: an alias saves nothing there.
     fn alias(&self) -> bool {
         self.alias_allowed && self.config.topic.as_ref().is_some_and(|topic| !topic.cmid)
@@ -235,7 +296,9 @@ mod tests {
         Mqtt::new(Config {
             version,
             connect: vec![0x10, 0],
+            filters: Vec::new(),
             filter: None,
+            declares: None,
             topic: Some(Topic { text: topic.to_owned(), cmid }),
             payload,
             alias: true,
@@ -309,6 +372,37 @@ mod tests {
             Ok(Some((used, Some(Event::Delivered(Some(STAMP))))))
         );
         assert_eq!(out, [0x40, 2, 0, 1]);
+    }
+
+    #[test]
+    fn a_device_is_ready_when_all_is_granted_and_said() {
+        let mut mqtt = session(Version::V5, Payload::Protobuf, "s/x", false);
+        mqtt.config.filters = vec!["m/#", "n/#"];
+        mqtt.config.declares = Some(Presence::Background);
+        let mut out = Vec::new();
+        assert_eq!(mqtt.step(&[0x20, 3, 0, 0, 0], &mut out), Ok(Some((5, None))));
+        assert_eq!(out, packet::subscribe(Version::V5, &["m/#", "n/#"]));
+        out.clear();
+        assert_eq!(mqtt.step(&[0x90, 5, 0, 1, 0, 1, 1], &mut out), Ok(Some((7, None))));
+        assert_eq!(out, [0x32, 8, 0, 1, b'p', 0xff, 0xff, 0, 8, 3]);
+        let ready = mqtt.step(&[0x40, 2, 0xff, 0xff], &mut out);
+        assert_eq!(ready, Ok(Some((4, Some(Event::Ready)))));
+
+        mqtt.phase = Phase::Subscribing;
+        let refused = mqtt.step(&[0x90, 5, 0, 1, 0, 0x87, 1], &mut out);
+        assert_eq!(refused, Err(Error::Refused("SUBACK 0x87".to_owned())));
+    }
+
+    #[test]
+    fn what_passes_has_no_id_and_is_not_acknowledged() {
+        let mut sender = session(Version::V3, Payload::Raw, "t/x", false);
+        let mut packet = Vec::new();
+        sender.pass(&[8, 1], &mut packet);
+        assert_eq!(packet, [0x30, 7, 0, 3, b't', b'/', b'x', 8, 1]);
+        let mut out = Vec::new();
+        let used = packet.len();
+        assert_eq!(sender.step(&packet, &mut out), Ok(Some((used, Some(Event::Passed)))));
+        assert!(out.is_empty());
     }
 
     #[test]

@@ -55,15 +55,29 @@ impl Connect<'_> {
     }
 }
 
-/// A SUBSCRIBE of one filter at QoS 1, with packet id 1.
-pub(crate) fn subscribe(version: Version, filter: &str) -> Vec<u8> {
+/// A SUBSCRIBE of these filters at QoS 1, with packet id 1.
+pub(crate) fn subscribe(version: Version, filters: &[&str]) -> Vec<u8> {
     let mut body = vec![0, 1];
     if version == Version::V5 {
         body.push(0);
     }
-    write_text(filter, &mut body);
-    body.push(1);
+    for filter in filters {
+        write_text(filter, &mut body);
+        body.push(1);
+    }
     frame(0x82, &body)
+}
+
+/// A PUBLISH at QoS 1 without properties.
+pub(crate) fn publish(version: Version, topic: &str, id: u16, payload: &[u8]) -> Vec<u8> {
+    let mut body = Vec::with_capacity(topic.len() + payload.len() + 8);
+    write_text(topic, &mut body);
+    body.extend_from_slice(&id.to_be_bytes());
+    if version == Version::V5 {
+        body.push(0);
+    }
+    body.extend_from_slice(payload);
+    frame(0x32, &body)
 }
 
 fn frame(first: u8, body: &[u8]) -> Vec<u8> {
@@ -182,7 +196,7 @@ mod tests {
 
     #[test]
     fn packets_are_split_only_when_complete() {
-        let packet = subscribe(Version::V5, "m/#");
+        let packet = subscribe(Version::V5, &["m/#", "n/#"]);
         for end in 0..packet.len() {
             assert_eq!(split(&packet[..end]), Ok(None), "{end}");
         }

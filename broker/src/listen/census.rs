@@ -1,28 +1,36 @@
-//! How many connections there are, in all and from each address, over all listeners.
+//! How many connections there are, in all and from each address, and how fast they come, over all
+//! listeners.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+use godwit_core::edge::{Code, Detail, Outcome};
+use godwit_core::rate::{Buckets, Rate};
 use parking_lot::Mutex;
+
+use crate::limits::{CENSUS_ADDRESSES_MAX, FULL_RETRY};
 
 /// Counts connections and refuses those beyond its bounds.
 ///
-/// One census serves all listeners of a broker. An IPv6 peer counts by its /64, which is what one
-/// customer gets; an IPv4-mapped one as IPv4.
+/// One census serves all listeners of a broker. Peers count by their [`Origin`].
 #[derive(Debug)]
 pub struct Census {
     total_max: usize,
     per_address_max: usize,
+    /// Of one address.
+    pace: Option<Rate>,
     counts: Mutex<Counts>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Counts {
     total: usize,
     /// Only addresses with a connection: never more entries than connections.
-    by_address: HashMap<u64, usize>,
+    by_address: HashMap<Origin, usize>,
+    paces: Buckets<Origin>,
 }
 
 /// Why a connection has no place.
@@ -32,13 +40,28 @@ pub(super) enum Full {
     Total,
     #[error("one address has as many connections as are allowed")]
     Address,
+    #[error("connections of one address come too fast")]
+    Pace(Duration),
+}
+
+impl Full {
+    /// What the client is told: CONTRACT.md, "Connecting".
+    pub(super) fn outcome(self) -> Outcome {
+        let (code, wait) = match self {
+            Self::Total | Self::Address => (Code::QUOTA_EXCEEDED, FULL_RETRY),
+            Self::Pace(wait) => (Code::CONNECTION_RATE_EXCEEDED, wait),
+        };
+        // Rounded up: whoever waits as long as told is let in.
+        let ms = u64::try_from(wait.as_micros().div_ceil(1000)).unwrap_or(u64::MAX).max(1);
+        Outcome { code, detail: Detail::RetryAfter(Duration::from_millis(ms)) }
+    }
 }
 
 /// A counted connection, until dropped.
 #[derive(Debug)]
 pub(super) struct Place {
     census: Arc<Census>,
-    address: u64,
+    address: Origin,
 }
 
 impl Census {
@@ -46,7 +69,20 @@ impl Census {
     /// address.
     #[must_use]
     pub fn new(total_max: usize, per_address_max: usize) -> Arc<Self> {
-        Arc::new(Self { total_max, per_address_max, counts: Mutex::default() })
+        Self::paced(total_max, per_address_max, 0)
+    }
+
+    /// A census that also holds each address to `connects_per_s` new connections in a second, as
+    /// many at once after a rest; 0: no bound.
+    #[must_use]
+    pub fn paced(total_max: usize, per_address_max: usize, connects_per_s: u32) -> Arc<Self> {
+        let counts = Counts {
+            total: 0,
+            by_address: HashMap::new(),
+            paces: Buckets::new(CENSUS_ADDRESSES_MAX),
+        };
+        let pace = Rate::per_second(connects_per_s);
+        Arc::new(Self { total_max, per_address_max, pace, counts: Mutex::new(counts) })
     }
 
     /// Connections now, those that are still shaking hands included.
@@ -56,8 +92,11 @@ impl Census {
     }
 
     pub(super) fn admit(self: &Arc<Self>, peer: SocketAddr) -> Result<Place, Full> {
-        let address = address(peer.ip());
+        let address = Origin::of(peer.ip());
         let mut counts = self.counts.lock();
+        if let Some(pace) = self.pace {
+            counts.paces.take(&address, pace, Instant::now()).map_err(Full::Pace)?;
+        }
         if counts.total >= self.total_max {
             return Err(Full::Total);
         }
@@ -88,15 +127,23 @@ impl Drop for Place {
     }
 }
 
-/// What an address counts as: IPv4 under a prefix that no IPv6 peer has (multicast), IPv6 as the
-/// upper half of its bits.
-fn address(ip: IpAddr) -> u64 {
-    match ip.to_canonical() {
-        IpAddr::V4(v4) => 0xFFFF_FFFF_0000_0000 | u64::from(v4.to_bits()),
-        IpAddr::V6(v6) => {
-            let [a, b, c, d, ..] = v6.segments();
-            [a, b, c, d].into_iter().fold(0, |sum, part| sum << 16 | u64::from(part))
-        }
+/// What an address counts as: an IPv6 peer by its /64, which is what one customer gets; an
+/// IPv4-mapped one as IPv4.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Origin(u64);
+
+impl Origin {
+    /// That of a peer's address.
+    #[must_use]
+    pub fn of(ip: IpAddr) -> Self {
+        Self(match ip.to_canonical() {
+            // A prefix that no IPv6 peer has (multicast).
+            IpAddr::V4(v4) => 0xFFFF_FFFF_0000_0000 | u64::from(v4.to_bits()),
+            IpAddr::V6(v6) => {
+                let [a, b, c, d, ..] = v6.segments();
+                [a, b, c, d].into_iter().fold(0, |sum, part| sum << 16 | u64::from(part))
+            }
+        })
     }
 }
 
@@ -130,6 +177,21 @@ mod tests {
         let _place = census.admit(peer("2001:db8:1:2::1")).unwrap();
         assert_eq!(census.admit(peer("2001:db8:1:2:ffff::9")).unwrap_err(), Full::Address);
         assert!(census.admit(peer("2001:db8:1:3::1")).is_ok());
+    }
+
+    #[test]
+    fn one_address_comes_no_faster_than_its_pace() {
+        let census = Census::paced(9, 9, 2);
+        let places: Vec<_> = (0..2).map(|_| census.admit(peer("10.0.0.1")).unwrap()).collect();
+        let Err(Full::Pace(wait)) = census.admit(peer("10.0.0.1")) else { panic!("let in") };
+        assert!(wait <= Duration::from_millis(500));
+        assert!(census.admit(peer("10.0.0.2")).is_ok());
+        drop(places);
+        assert!(matches!(census.admit(peer("10.0.0.1")), Err(Full::Pace(_))));
+        let outcome = Full::Pace(Duration::from_micros(1)).outcome();
+        assert_eq!(outcome.code, Code::CONNECTION_RATE_EXCEEDED);
+        assert_eq!(outcome.detail, Detail::RetryAfter(Duration::from_millis(1)));
+        assert_eq!(Full::Total.outcome().code, Code::QUOTA_EXCEEDED);
     }
 
     #[test]

@@ -24,8 +24,9 @@ use tokio::task::JoinSet;
 use tracing::{debug, info, warn};
 
 use crate::limits::{ACCEPT_LOG_EVERY, ACCEPT_PAUSE, BACKLOG};
-pub use census::Census;
 use census::Place;
+pub use census::{Census, Origin};
+use godwit_core::edge::Outcome;
 pub use socket::Socket;
 use socket::Stream;
 pub use tls::Tls;
@@ -112,6 +113,12 @@ pub enum Error {
 pub trait Accept: Send + Sync + 'static {
     /// A connection whose handshakes are done, and its peer's address.
     fn accepted(&self, socket: Socket, peer: SocketAddr);
+
+    /// A connection beyond the bounds, and why. It is counted nowhere: whoever takes it to tell the
+    /// peer bounds their number. Dropped, it is closed.
+    fn refused(&self, socket: Socket, why: Outcome) {
+        drop((socket, why));
+    }
 }
 
 impl<F: Fn(Socket, SocketAddr) + Send + Sync + 'static> Accept for F {
@@ -164,7 +171,7 @@ impl Listener {
 
     /// Accepts until `stop` completes; then the address is free and handshakes under way are cut.
     ///
-    /// A connection beyond the census is closed at once, before anything costly. Failing accepts
+    /// A connection beyond the census is refused at once, before anything costly. Failing accepts
     /// (no descriptors, no memory) are tried again every 100 ms and logged once in a while.
     pub async fn run(
         self,
@@ -215,6 +222,11 @@ impl Listener {
             Err(full) => {
                 metrics::counter!(REFUSED, "kind" => self.kind.label()).increment(1);
                 complaints.note(&self.kind, &full);
+                // Telling somebody over TLS would cost what the bound is to save, and a WebSocket a
+                // handshake's place: those are closed, and come back by their own patience.
+                if matches!(self.kind, Kind::Tcp) {
+                    accept.refused(Socket::tcp(stream), full.outcome());
+                }
                 return;
             }
         };

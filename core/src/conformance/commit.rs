@@ -3,22 +3,22 @@
 use bytes::Bytes;
 
 use super::support::{
-    NOW, accepted, change, changed, checked_log, cid, commit_one, fresh_id, group, join_all, say,
-    send,
+    NOW, accepted, add, change, changed, checked_log, cid, commit, commit_one, fresh_id, group,
+    join_all, remove, say, send,
 };
-use crate::commit::{Fate, Send, SendKey};
+use crate::commit::{Act, Fate, Send, SendKey};
 use crate::entry::EntryKind;
 use crate::ids::{ConversationId, Seq};
 use crate::limits::{BATCH_SENDS_MAX, BODY_BYTES_MAX};
-use crate::membership::Direction;
+use crate::policy::Policy;
 use crate::store::Store;
 
 /// Places 1, 2, 3 in the order of the batch; the answer holds the entries that were stored.
 pub async fn new_sends_get_the_next_places_and_a_chain(store: &dyn Store) {
     group(store, cid(1), &["alice", "bob"]).await;
     let batch = [send(cid(1), "alice:d", "a"), send(cid(1), "bob:d", "b")];
-    let committed = store.commit(&batch).await.unwrap();
-    let third = store.commit(&[send(cid(1), "alice:d", "c")]).await.unwrap();
+    let committed = commit(store, &batch).await;
+    let third = commit(store, &[send(cid(1), "alice:d", "c")]).await;
     let places: Vec<_> =
         committed.fates.iter().chain(&third.fates).map(|fate| accepted(*fate)).collect();
     assert_eq!(places[0], (batch[0].message_id, Seq(1), false));
@@ -36,7 +36,7 @@ pub async fn a_retry_is_told_the_first_result(store: &dyn Store) {
     let again = Send { message_id: fresh_id(), body: Bytes::from_static(b"b"), ..first.clone() };
     let (id, seq, _) = accepted(commit_one(store, first).await);
     say(store, cid(1), "alice:d", 2).await;
-    let committed = store.commit(&[again]).await.unwrap();
+    let committed = commit(store, &[again]).await;
     assert_eq!(accepted(committed.fates[0]), (id, seq, true));
     assert!(committed.entries.is_empty());
     let log = checked_log(store, cid(1)).await;
@@ -48,7 +48,7 @@ pub async fn a_key_twice_in_a_batch_is_a_duplicate(store: &dyn Store) {
     group(store, cid(1), &["alice"]).await;
     let batch =
         [send(cid(1), "alice:d", "a"), send(cid(1), "alice:d", "b"), send(cid(1), "alice:d", "a")];
-    let committed = store.commit(&batch).await.unwrap();
+    let committed = commit(store, &batch).await;
     assert_eq!(accepted(committed.fates[2]), (batch[0].message_id, Seq(1), true));
     assert_eq!(committed.entries.len(), 2);
     assert_eq!(checked_log(store, cid(1)).await.len(), 2);
@@ -66,7 +66,7 @@ pub async fn keys_are_scoped_by_sender_device_and_conversation(store: &dyn Store
         send(cid(2), "alice:d", "a"),
         server.clone(),
     ];
-    for fate in store.commit(&batch).await.unwrap().fates {
+    for fate in commit(store, &batch).await.fates {
         assert!(!accepted(fate).2);
     }
     let again = accepted(commit_one(store, server.clone()).await);
@@ -76,13 +76,13 @@ pub async fn keys_are_scoped_by_sender_device_and_conversation(store: &dyn Store
 /// Who is no member is refused and nothing is stored.
 pub async fn a_stranger_is_forbidden(store: &dyn Store) {
     group(store, cid(1), &["alice"]).await;
-    assert_eq!(commit_one(store, send(cid(1), "mallory:d", "a")).await, Fate::Forbidden);
+    assert!(matches!(commit_one(store, send(cid(1), "mallory:d", "a")).await, Fate::Forbidden(_)));
     assert!(checked_log(store, cid(1)).await.is_empty());
 }
 
 /// A conversation that is not there looks like one of strangers.
 pub async fn an_unknown_conversation_is_forbidden(store: &dyn Store) {
-    assert_eq!(commit_one(store, send(cid(9), "alice:d", "a")).await, Fate::Forbidden);
+    assert!(matches!(commit_one(store, send(cid(9), "alice:d", "a")).await, Fate::Forbidden(_)));
     assert_eq!(store.conversation(cid(9)).await.unwrap(), None);
 }
 
@@ -91,10 +91,10 @@ pub async fn a_former_member_is_forbidden_but_told_of_earlier_success(store: &dy
     group(store, cid(1), &["alice", "bob"]).await;
     let first = send(cid(1), "bob:d", "a");
     let (id, seq, _) = accepted(commit_one(store, first.clone()).await);
-    changed(store, cid(1), Direction::Removed, &["bob"]).await;
-    assert_eq!(commit_one(store, send(cid(1), "bob:d", "b")).await, Fate::Forbidden);
+    changed(store, cid(1), remove(&["bob"])).await;
+    assert!(matches!(commit_one(store, send(cid(1), "bob:d", "b")).await, Fate::Forbidden(_)));
     assert_eq!(accepted(commit_one(store, first).await), (id, seq, true));
-    changed(store, cid(1), Direction::Added, &["bob"]).await;
+    changed(store, cid(1), add(&["bob"])).await;
     assert_eq!(accepted(commit_one(store, send(cid(1), "bob:d", "c")).await).1, Seq(4));
 }
 
@@ -103,11 +103,11 @@ pub async fn a_stale_group_version_is_refused_and_named(store: &dyn Store) {
     group(store, cid(1), &["alice"]).await;
     let with = |version, key| Send { group_version: Some(version), ..send(cid(1), "alice:d", key) };
     assert_eq!(accepted(commit_one(store, with(1, "a")).await).1, Seq(1));
-    changed(store, cid(1), Direction::Added, &["bob"]).await;
+    changed(store, cid(1), add(&["bob"])).await;
     let stale = Fate::StaleGroup { group_version: 2 };
     assert_eq!(commit_one(store, with(1, "b")).await, stale);
     assert_eq!(commit_one(store, with(3, "b")).await, stale);
-    let committed = store.commit(&[with(2, "b")]).await.unwrap();
+    let committed = commit(store, &[with(2, "b")]).await;
     assert_eq!(accepted(committed.fates[0]).1, Seq(3));
     assert_eq!(committed.entries[0].1, 2);
 }
@@ -127,10 +127,13 @@ pub async fn a_previous_chain_must_be_the_heads(store: &dyn Store) {
 /// A reply names a place that is there, in the same batch too, and it is stored.
 pub async fn a_reply_answers_what_is_there(store: &dyn Store) {
     group(store, cid(1), &["alice"]).await;
-    let reply = |seq, key| Send { reply_to: Some(Seq(seq)), ..send(cid(1), "alice:d", key) };
+    let reply = |seq, key| Send {
+        act: Act::Message { reply_to: Some(Seq(seq)), mentions: Vec::new() },
+        ..send(cid(1), "alice:d", key)
+    };
     assert!(matches!(commit_one(store, reply(1, "a")).await, Fate::Malformed(_)));
     let batch = [send(cid(1), "alice:d", "b"), reply(1, "c"), reply(9, "d")];
-    let fates = store.commit(&batch).await.unwrap().fates;
+    let fates = commit(store, &batch).await.fates;
     assert_eq!(accepted(fates[1]).1, Seq(2));
     assert!(matches!(fates[2], Fate::Malformed(_)));
     assert_eq!(checked_log(store, cid(1)).await[1].reply_to, Some(Seq(1)));
@@ -141,7 +144,7 @@ pub async fn a_refused_send_leaves_nothing(store: &dyn Store) {
     group(store, cid(1), &["alice"]).await;
     let refused = Send { group_version: Some(7), ..send(cid(1), "alice:d", "a") };
     let batch = [refused.clone(), send(cid(1), "alice:d", "b")];
-    let fates = store.commit(&batch).await.unwrap().fates;
+    let fates = commit(store, &batch).await.fates;
     assert_eq!(fates[0], Fate::StaleGroup { group_version: 1 });
     assert_eq!(accepted(fates[1]).1, Seq(1));
     let again = Send { group_version: Some(1), ..refused };
@@ -159,8 +162,8 @@ pub async fn one_batch_serves_many_conversations(store: &dyn Store) {
         .map(|i| send(cid(3 - i % 3), "alice:d", &format!("k{i}")))
         .chain([send(cid(9), "alice:d", "unknown")])
         .collect();
-    let committed = store.commit(&batch).await.unwrap();
-    assert_eq!(committed.fates[9], Fate::Forbidden);
+    let committed = commit(store, &batch).await;
+    assert!(matches!(committed.fates[9], Fate::Forbidden(_)));
     for (i, fate) in committed.fates[..9].iter().enumerate() {
         assert_eq!(accepted(*fate).1, Seq(i as u64 / 3 + 1));
     }
@@ -185,20 +188,24 @@ pub async fn bodies_and_all_fields_come_back_unchanged(store: &dyn Store) {
         .enumerate()
         .map(|(i, body)| Send {
             body: body.clone(),
-            reply_to: (i > 0).then_some(Seq(1)),
+            act: Act::Message { reply_to: (i > 0).then_some(Seq(1)), mentions: Vec::new() },
             expires_ms: (i == 2).then_some(NOW + 5),
             time_ms: NOW + i as u64,
             ..send(cid(1), if i == 1 { "bob:e.2" } else { "alice:d" }, &format!("k-{i}_."))
         })
         .collect();
-    let committed = store.commit(&batch).await.unwrap();
+    let committed = commit(store, &batch).await;
     let log = checked_log(store, cid(1)).await;
     assert_eq!(log, committed.entries.into_iter().map(|(entry, _)| entry).collect::<Vec<_>>());
+    let reply_to = |sent: &Send| match &sent.act {
+        Act::Message { reply_to, .. } => *reply_to,
+        _ => None,
+    };
     for (entry, sent) in log.iter().zip(&batch) {
         assert_eq!(entry.body, sent.body);
         assert_eq!((&entry.sender, &entry.device), (&sent.from.user, &sent.from.device));
         assert_eq!((entry.message_id, entry.time_ms), (sent.message_id, sent.time_ms));
-        assert_eq!((entry.reply_to, entry.expires_ms), (sent.reply_to, sent.expires_ms));
+        assert_eq!((entry.reply_to, entry.expires_ms), (reply_to(sent), sent.expires_ms));
         assert_eq!((entry.kind, entry.body_gone), (EntryKind::Message, false));
     }
 }
@@ -215,19 +222,19 @@ pub async fn a_full_batch_is_committed(store: &dyn Store) {
     }
     let batch: Vec<Send> =
         (0..BATCH_SENDS_MAX).map(|i| send(id(i), "alice:d", &format!("k{i}"))).collect();
-    let committed = store.commit(&batch).await.unwrap();
+    let committed = commit(store, &batch).await;
     assert_eq!(committed.entries.len(), BATCH_SENDS_MAX);
     for (i, fate) in committed.fates.iter().enumerate() {
         assert_eq!(accepted(*fate), (batch[i].message_id, Seq(i as u64 % 2 + 1), false));
     }
-    let again = store.commit(&batch).await.unwrap();
+    let again = commit(store, &batch).await;
     assert!(again.entries.is_empty());
     assert!(again.fates.iter().all(|fate| accepted(*fate).2));
 }
 
 /// No sends, no fates.
 pub async fn an_empty_batch_is_nothing(store: &dyn Store) {
-    let committed = store.commit(&[]).await.unwrap();
+    let committed = commit(store, &[]).await;
     assert!(committed.fates.is_empty() && committed.entries.is_empty());
 }
 
@@ -246,7 +253,9 @@ pub async fn concurrent_batches_leave_one_gapless_chain(store: &dyn Store) {
                 .collect()
         })
         .collect();
-    let results = join_all(batches.iter().map(|batch| store.commit(batch)).collect()).await;
+    let policy = Policy::default();
+    let results =
+        join_all(batches.iter().map(|batch| store.commit(batch, &policy)).collect()).await;
     for result in results {
         assert!(result.unwrap().fates.iter().all(|fate| !accepted(*fate).2));
     }
@@ -260,13 +269,14 @@ pub async fn concurrent_batches_leave_one_gapless_chain(store: &dyn Store) {
 pub async fn concurrent_retries_have_one_winner(store: &dyn Store) {
     group(store, cid(1), &["alice"]).await;
     let tries: Vec<[Send; 1]> = (0..8).map(|_| [send(cid(1), "alice:d", "same")]).collect();
-    let results = join_all(tries.iter().map(|batch| store.commit(batch)).collect()).await;
+    let policy = Policy::default();
+    let results = join_all(tries.iter().map(|batch| store.commit(batch, &policy)).collect()).await;
     let fates: Vec<_> = results.into_iter().map(|r| accepted(r.unwrap().fates[0])).collect();
     assert_eq!(fates.iter().filter(|fate| !fate.2).count(), 1);
     assert!(fates.iter().all(|fate| (fate.0, fate.1) == (fates[0].0, Seq(1))));
     assert_eq!(checked_log(store, cid(1)).await.len(), 1);
     // A member's change in between does not disturb a later retry.
-    let add = change(cid(1), Some("alice:d"), Direction::Added, &["bob"]);
-    store.change_members(&add).await.unwrap().unwrap();
+    let joins = change(cid(1), Some("alice:d"), add(&["bob"]));
+    store.change(&joins).await.unwrap().unwrap();
     assert!(accepted(commit_one(store, send(cid(1), "alice:d", "same")).await).2);
 }

@@ -1,16 +1,17 @@
 //! [`Store::behind`], [`Store::move_cursors`], and the feeds of
 //! [`Store::change_subscriptions`].
 
-use super::support::{behind, changed, cid, device, group, join_all, keep, say, start, to};
+use super::support::{
+    add, behind, changed, cid, device, group, join_all, keep, remove, say, start, to,
+};
 use crate::cursor::{Feed, Move, Scope, SubscriptionChange};
 use crate::ids::{ConversationId, Seq};
-use crate::membership::Direction;
 use crate::store::Store;
 
 /// Two conversations of alice and bob with `count` messages each; alice's phone is kept.
 async fn ground(store: &dyn Store, count: usize) {
     for number in 1..=2 {
-        group(store, cid(number), &["alice", "bob"]).await;
+        group(store, cid(number), &["bob", "alice"]).await;
         say(store, cid(number), "bob:d", count).await;
     }
     keep(store, &["alice:d", "alice:e", "bob:d"]).await;
@@ -26,7 +27,7 @@ pub async fn without_a_cursor_reading_starts_where_the_user_joined(store: &dyn S
     group(store, cid(3), &["alice"]).await;
     ground(store, 3).await;
     assert_eq!(behind(store, "alice:d", Feed::Log).await, [(cid(1), 0, 3), (cid(2), 0, 3)]);
-    changed(store, cid(1), Direction::Added, &["carol"]).await;
+    changed(store, cid(1), add(&["carol"])).await;
     say(store, cid(1), "bob:d", 1).await;
     assert_eq!(behind(store, "carol:x", Feed::Log).await, [(cid(1), 3, 5)]);
 }
@@ -62,7 +63,7 @@ pub async fn a_start_of_one_touches_no_other(store: &dyn Store) {
     assert_eq!(behind(store, "alice:d", Feed::Plain).await, [(cid(1), 0, 3)]);
     assert_eq!(behind(store, "alice:d", Feed::Log).await.len(), 2);
     say(store, cid(5), "bob:d", 1).await;
-    let (_, after) = changed(store, cid(5), Direction::Added, &["alice"]).await;
+    let (_, after) = changed(store, cid(5), add(&["alice"])).await;
     assert_eq!(after.head_seq, Seq(2));
     assert_eq!(behind(store, "alice:d", Feed::Plain).await[1], (cid(5), 1, 2));
 }
@@ -149,7 +150,7 @@ pub async fn behind_is_paged_by_conversation(store: &dyn Store) {
 pub async fn only_members_are_behind(store: &dyn Store) {
     ground(store, 2).await;
     assert!(behind(store, "eve:d", Feed::Log).await.is_empty());
-    changed(store, cid(1), Direction::Removed, &["alice"]).await;
+    changed(store, cid(1), remove(&["alice"])).await;
     assert_eq!(behind(store, "alice:d", Feed::Log).await, [(cid(2), 0, 2)]);
 }
 
@@ -166,7 +167,7 @@ pub async fn moves_of_strangers_and_of_unkept_sessions_are_ignored(store: &dyn S
     store.move_cursors(&moves).await.unwrap();
     assert_eq!(behind(store, "alice:d", Feed::Log).await[0], (cid(1), 2, 4));
     assert_eq!(behind(store, "alice:unkept", Feed::Log).await[0], (cid(1), 0, 4));
-    changed(store, cid(1), Direction::Added, &["eve"]).await;
+    changed(store, cid(1), add(&["eve"])).await;
     say(store, cid(1), "eve:d", 1).await;
     assert_eq!(behind(store, "eve:d", Feed::Log).await, [(cid(1), 4, 6)]);
 }

@@ -7,10 +7,20 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
+pub mod acts;
+pub mod blocks;
 pub mod commit;
 pub mod cursors;
+pub mod damage;
+pub mod groups;
+pub mod inbox;
+pub mod interleaving;
 pub mod log;
 pub mod members;
+pub mod model;
+pub mod numbers;
+pub mod people;
+pub mod receipts;
 pub mod sessions;
 pub mod support;
 pub mod upkeep;
@@ -18,8 +28,8 @@ pub mod upkeep;
 /// Makes a `#[tokio::test]` of every case.
 ///
 /// `$fresh` is the path from the crate's root (`crate::fresh`) of an async function that makes an
-/// empty, migrated store: it returns something that dereferences to the adapter's store and keeps
-/// what the store needs alive.
+/// empty, migrated store: it returns something that dereferences to the adapter's store, keeps what
+/// the store needs alive, and is a [`damage::Harm`], which writes past the store.
 #[macro_export]
 macro_rules! store_conformance {
     ($fresh:path) => {
@@ -43,6 +53,29 @@ macro_rules! store_conformance {
                 concurrent_batches_leave_one_gapless_chain
                 concurrent_retries_have_one_winner
             }
+            acts {
+                what_is_about_a_message_is_an_entry_of_its_own
+                a_deletion_empties_the_message_and_its_edits
+                a_deletion_empties_what_the_same_batch_edited
+                a_deleted_message_takes_nothing_more
+                who_may_not_is_refused
+                in_a_direct_conversation_both_pin_and_delete_their_own
+                windows_end_at_the_policys_time
+                only_a_message_that_is_there_and_seen_is_a_target
+                an_open_history_is_a_target_too
+                edits_and_reactions_are_counted
+                a_reaction_is_short
+                what_is_about_a_message_goes_with_it
+                concurrent_edits_and_a_deletion_leave_no_body
+            }
+            numbers {
+                messages_are_numbered_and_nothing_else
+                what_an_inbox_shows_is_activity
+                mentions_come_back_as_sent
+                unread_mentions_are_counted
+                a_deleted_message_mentions_nobody
+                mentions_of_before_a_join_do_not_count
+            }
             members {
                 a_new_conversation_is_empty
                 creating_again_changes_nothing
@@ -56,11 +89,78 @@ macro_rules! store_conformance {
                 concurrent_changes_are_decided_one_after_another
                 conversations_of_a_user_are_paged_by_id
             }
+            groups {
+                a_group_is_created_with_its_details
+                roles_change_and_count_at_once
+                an_ownership_is_transferred_but_never_lost
+                the_later_title_wins_and_names_what_it_replaced
+                concurrent_titles_are_merged_in_the_logs_order
+                a_direct_conversation_has_an_expiry_only
+                newcomers_see_what_the_setting_says
+                tags_are_never_given_twice
+                stays_are_told_by_place
+                a_stamp_must_be_the_conversations
+                keys_of_changes_are_scoped_by_their_actor
+                a_full_conversation_takes_no_more
+            }
             log {
                 pages_follow_each_other
                 a_page_is_bounded_by_bytes_but_never_empty
                 nothing_lies_beyond_the_head
                 an_unknown_log_is_none
+                a_range_is_read_from_either_end
+                bytes_count_from_the_pages_begin
+                pages_backwards_do_not_shift_when_the_log_grows
+            }
+            inbox {
+                an_item_says_all_of_its_conversation
+                an_inbox_is_ordered_by_pin_activity_and_id
+                an_inbox_is_paged
+                a_page_of_an_inbox_is_bounded
+                archived_conversations_have_a_shelf
+                a_preview_shows_what_became_of_it
+                a_preview_is_the_users_to_see
+                unread_is_what_others_said_since
+                marks_are_the_users_own
+                reading_takes_the_unread_mark_off
+                pins_are_those_not_taken_off
+                retries_do_not_touch_an_inbox
+            }
+            receipts {
+                a_report_moves_cursors_forward_only
+                a_report_is_taken_whole_or_not_at_all
+                a_lenient_report_leaves_out_what_is_wrong
+                reports_of_a_batch_are_taken_in_order
+                cursors_end_with_the_stay
+                a_receipt_is_no_entry
+                concurrent_reports_end_at_the_highest
+            }
+            blocks {
+                blocks_are_listed_and_taken_back
+                a_block_counts_in_direct_conversations
+                a_blocked_member_is_refused_at_once
+                a_new_direct_conversation_knows_the_blocks
+                nobody_blocks_himself
+                concurrent_sends_and_a_block_are_in_one_order
+                blocks_are_bounded + harm
+            }
+            people {
+                an_unknown_user_is_all_default
+                a_users_row_is_made_and_changed
+                a_users_version_guards_its_row
+                concurrent_changes_of_a_user_have_one_winner
+                last_seen_never_goes_back
+                devices_are_noted_and_named
+                a_revoked_device_is_forgotten_but_listed
+                the_revoked_are_paged
+                a_key_belongs_to_one_request
+                old_keys_are_forgotten
+            }
+            damage {
+                a_sound_store_has_nothing_to_mend
+                planted_damage_is_found_and_not_touched + harm
+                planted_damage_is_mended + harm
+                sends_go_on_after_a_repair + harm
             }
             sessions {
                 a_session_without_expiry_leaves_nothing
@@ -102,17 +202,23 @@ macro_rules! store_conformance {
             }
         }
     };
-    (@modules $fresh:path; $($module:ident { $($case:ident)* })*) => {
+    (@modules $fresh:path; $($module:ident { $($case:ident $(+ $with:ident)?)* })*) => {
         $(
             mod $module {
                 $(
                     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
                     async fn $case() {
                         let fresh = $fresh().await;
-                        $crate::conformance::$module::$case(&*fresh).await;
+                        $crate::conformance::$module::$case(
+                            &*fresh $(, $crate::store_conformance!(@$with fresh))?
+                        )
+                        .await;
                     }
                 )*
             }
         )*
+    };
+    (@harm $fresh:ident) => {
+        &$fresh
     };
 }

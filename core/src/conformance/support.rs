@@ -7,14 +7,17 @@ use std::task::Poll;
 
 use bytes::Bytes;
 
-use crate::commit::{Fate, Send, SendKey};
+use crate::change::{Ask, ChangeRequest};
+use crate::commit::{Act, Committed, Fate, Send, SendKey};
 use crate::cursor::{Behind, Feed, Mark, Move, Opened, Opening, Scope, SubscriptionChange};
 use crate::entry::{ChainHash, Entry, NewEntry};
 use crate::ids::{ClientMessageId, ConversationId, Identity, MessageId, Seq, UserId};
-use crate::membership::{
-    ChangeRequest, Conversation, ConversationKind, Direction, NewConversation, Role,
-};
-use crate::store::Store;
+use crate::inbox::{InboxQuery, Item};
+use crate::limits::{INBOX_PAGE_MAX, PAGE_ENTRIES_MAX};
+use crate::membership::{Conversation, ConversationKind, Details, NewConversation, Role};
+use crate::policy::Policy;
+use crate::receipt::{Place, Report, Verdict};
+use crate::store::{Range, Store};
 
 /// The time of everything that names no other: milliseconds since 1970, in 2027.
 pub const NOW: u64 = 1_800_000_000_000;
@@ -53,8 +56,21 @@ pub async fn group(store: &dyn Store, id: ConversationId, users: &[&str]) -> Con
         .enumerate()
         .map(|(i, name)| (user(name), if i == 0 { Role::Owner } else { Role::Member }))
         .collect();
-    let new = NewConversation { id, kind: ConversationKind::Group, members, time_ms: NOW };
+    let details = Details::default();
+    let new = NewConversation { id, kind: ConversationKind::Group, members, details, time_ms: NOW };
     store.create(&new).await.unwrap()
+}
+
+/// A direct conversation of two; the first owns it.
+#[must_use]
+pub fn direct(id: ConversationId, first: &str, second: &str) -> NewConversation {
+    NewConversation {
+        id,
+        kind: ConversationKind::Direct,
+        members: vec![(user(first), Role::Owner), (user(second), Role::Member)],
+        details: Details::default(),
+        time_ms: NOW,
+    }
 }
 
 /// A send with the client's key.
@@ -65,18 +81,23 @@ pub fn send(conversation: ConversationId, from: &str, key: &str) -> Send {
         from: device(from),
         key: SendKey::Client(ClientMessageId::new(key).unwrap()),
         message_id: fresh_id(),
+        act: Act::MESSAGE,
         body: Bytes::from(format!("body of {key}")),
         group_version: None,
         previous_chain: None,
-        reply_to: None,
         expires_ms: None,
         time_ms: NOW,
     }
 }
 
+/// Commits a batch by the default policy.
+pub async fn commit(store: &dyn Store, batch: &[Send]) -> Committed {
+    store.commit(batch, &Policy::default()).await.unwrap()
+}
+
 /// Commits one send and returns its fate.
 pub async fn commit_one(store: &dyn Store, send: Send) -> Fate {
-    store.commit(&[send]).await.unwrap().fates[0]
+    commit(store, &[send]).await.fates[0]
 }
 
 /// Commits so many new messages in one batch.
@@ -84,9 +105,65 @@ pub async fn say(store: &dyn Store, conversation: ConversationId, from: &str, co
     let batch: Vec<Send> = (0..count)
         .map(|_| Send { key: SendKey::Server(fresh_id()), ..send(conversation, from, "x") })
         .collect();
-    for fate in store.commit(&batch).await.unwrap().fates {
+    for fate in commit(store, &batch).await.fates {
         assert!(!accepted(fate).2, "a fresh key is no duplicate");
     }
+}
+
+/// A send about a message: edits and reactions say their key, the others nothing.
+#[must_use]
+pub fn about(conversation: ConversationId, from: &str, key: &str, act: Act) -> Send {
+    let body = match act {
+        Act::Edit { .. } | Act::React { .. } => Bytes::from(key.to_owned()),
+        _ => Bytes::new(),
+    };
+    Send { act, body, ..send(conversation, from, key) }
+}
+
+/// Commits one send, which must be new and accepted, and returns its place.
+pub async fn place_of(store: &dyn Store, send: Send) -> Seq {
+    let (_, seq, duplicate) = accepted(commit_one(store, send).await);
+    assert!(!duplicate, "a fresh key is no duplicate");
+    seq
+}
+
+/// The entries of a log above a place, also those without a body: at most a page.
+pub async fn log_above(store: &dyn Store, id: ConversationId, after: u64) -> Vec<Entry> {
+    let range = Range::above(Seq(after));
+    store.read_log(id, range, PAGE_ENTRIES_MAX, usize::MAX).await.unwrap().unwrap().entries
+}
+
+/// The conversation, which must be there.
+pub async fn conversation(store: &dyn Store, id: ConversationId) -> Conversation {
+    store.conversation(id).await.unwrap().unwrap()
+}
+
+/// A user's inbox, the open shelf, at most a page.
+pub async fn inbox(store: &dyn Store, who: &str) -> Vec<Item> {
+    let query = InboxQuery { limit: INBOX_PAGE_MAX, ..InboxQuery::default() };
+    store.inbox(&user(who), &query).await.unwrap()
+}
+
+/// One conversation in a user's inbox, on whichever shelf; `None`: the user is no member.
+pub async fn item(store: &dyn Store, who: &str, id: ConversationId) -> Option<Item> {
+    let query = InboxQuery { only: Some(id), limit: 1, ..InboxQuery::default() };
+    let mut items = store.inbox(&user(who), &query).await.unwrap();
+    assert!(items.len() <= 1);
+    items.pop()
+}
+
+/// How far a user says to have got.
+#[must_use]
+pub fn reached(id: ConversationId, delivered: u64, read: u64) -> Place {
+    Place { conversation: id, delivered: Seq(delivered), read: Seq(read) }
+}
+
+/// Reports as a client does.
+pub async fn report(store: &dyn Store, who: &str, places: &[Place]) -> Verdict {
+    let report = Report { user: user(who), places: places.to_vec(), lenient: false };
+    let mut verdicts = store.report(&[report]).await.unwrap();
+    assert_eq!(verdicts.len(), 1);
+    verdicts.remove(0)
 }
 
 /// The result of an accepted send: message id, place, duplicate.
@@ -104,7 +181,7 @@ pub async fn checked_log(store: &dyn Store, id: ConversationId) -> Vec<Entry> {
     let mut entries: Vec<Entry> = Vec::new();
     loop {
         let after = entries.last().map_or(Seq::ZERO, |entry| entry.seq);
-        let page = store.read_log(id, after, 3, usize::MAX).await.unwrap().unwrap();
+        let page = store.read_log(id, Range::above(after), 3, usize::MAX).await.unwrap().unwrap();
         if page.entries.is_empty() {
             break;
         }
@@ -121,6 +198,7 @@ pub async fn checked_log(store: &dyn Store, id: ConversationId) -> Vec<Entry> {
             sender: &entry.sender,
             device: &entry.device,
             body: &entry.body,
+            target: entry.target,
         });
         assert_eq!(entry.chain, chain, "the chain at {place}");
     }
@@ -130,32 +208,36 @@ pub async fn checked_log(store: &dyn Store, id: ConversationId) -> Vec<Entry> {
     entries
 }
 
-/// A change of members asked by `actor` (`None`: an operator).
+/// A change asked by `actor` (`None`: an operator).
 #[must_use]
-pub fn change(
-    id: ConversationId,
-    actor: Option<&str>,
-    direction: Direction,
-    users: &[&str],
-) -> ChangeRequest {
+pub fn change(id: ConversationId, actor: Option<&str>, ask: Ask) -> ChangeRequest {
+    let message_id = fresh_id();
     ChangeRequest {
         conversation: id,
         actor: actor.map(device),
-        direction,
-        users: users.iter().map(|name| user(name)).collect(),
-        message_id: fresh_id(),
+        ask,
+        stamp: None,
+        key: SendKey::Server(message_id),
+        message_id,
         time_ms: NOW,
     }
 }
 
-/// Adds or removes by an operator's hand, which must succeed.
-pub async fn changed(
-    store: &dyn Store,
-    id: ConversationId,
-    direction: Direction,
-    users: &[&str],
-) -> (Entry, Conversation) {
-    store.change_members(&change(id, None, direction, users)).await.unwrap().unwrap()
+/// They join as plain members.
+#[must_use]
+pub fn add(users: &[&str]) -> Ask {
+    Ask::Add { users: users.iter().map(|name| user(name)).collect(), role: Role::Member }
+}
+
+/// They leave.
+#[must_use]
+pub fn remove(users: &[&str]) -> Ask {
+    Ask::Remove { users: users.iter().map(|name| user(name)).collect() }
+}
+
+/// Changes by an operator's hand, which must succeed.
+pub async fn changed(store: &dyn Store, id: ConversationId, ask: Ask) -> (Entry, Conversation) {
+    store.change(&change(id, None, ask)).await.unwrap().unwrap()
 }
 
 /// An opening at [`NOW`].

@@ -1,19 +1,19 @@
 //! [`Store::outbox`], [`Store::outbox_done`], [`Store::prune`], [`Store::ping`].
 
 use super::support::{
-    NOW, behind, changed, checked_log, cid, group, keep, open_one, opening, say, send, to,
+    NOW, add, behind, changed, checked_log, cid, commit, group, keep, open_one, opening, say, send,
+    to,
 };
 use crate::commit::Send;
 use crate::cursor::{Feed, Opening};
 use crate::entry::Entry;
 use crate::ids::Seq;
-use crate::membership::Direction;
-use crate::store::{OutboxEvent, Prune, Pruned, Store};
+use crate::store::{OutboxEvent, Prune, Pruned, Range, Store};
 
 const DAY_MS: u64 = 86_400_000;
 
 async fn log(store: &dyn Store) -> Vec<Entry> {
-    store.read_log(cid(1), Seq::ZERO, 100, usize::MAX).await.unwrap().unwrap().entries
+    store.read_log(cid(1), Range::above(Seq::ZERO), 100, usize::MAX).await.unwrap().unwrap().entries
 }
 
 async fn prune(store: &dyn Store, now_ms: u64, before: Option<u64>, rows_max: u32) -> Pruned {
@@ -25,8 +25,8 @@ pub async fn the_outbox_holds_every_entry_in_order(store: &dyn Store) {
     group(store, cid(1), &["alice"]).await;
     group(store, cid(2), &["alice"]).await;
     let batch = [(2, "a"), (1, "a"), (2, "b")].map(|(id, key)| send(cid(id), "alice:d", key));
-    store.commit(&batch).await.unwrap();
-    changed(store, cid(1), Direction::Added, &["bob"]).await;
+    commit(store, &batch).await;
+    changed(store, cid(1), add(&["bob"])).await;
     say(store, cid(2), "alice:d", 1).await;
     let events = store.outbox(100).await.unwrap();
     assert!(events.windows(2).all(|pair| pair[0].id < pair[1].id));
@@ -74,11 +74,11 @@ pub async fn old_bodies_become_tombstones(store: &dyn Store) {
             ..send(cid(1), "alice:d", &format!("k{day}"))
         })
         .collect();
-    store.commit(&batch).await.unwrap();
+    commit(store, &batch).await;
     let before = checked_log(store, cid(1)).await;
     assert_eq!(prune(store, NOW + 9 * DAY_MS, None, 100).await, Pruned::default());
     let pruned = prune(store, NOW, Some(NOW + 2 * DAY_MS), 100).await;
-    assert_eq!(pruned, Pruned { bodies: 2, sessions: 0 });
+    assert_eq!(pruned, Pruned { bodies: 2, ..Pruned::default() });
     let expected: Vec<Entry> = before
         .into_iter()
         .map(|entry| match entry.time_ms < NOW + 2 * DAY_MS {
@@ -89,7 +89,7 @@ pub async fn old_bodies_become_tombstones(store: &dyn Store) {
     assert_eq!(log(store).await, expected);
     assert_eq!(prune(store, NOW, Some(NOW + 2 * DAY_MS), 100).await, Pruned::default());
     // A key outlives its body: a late retry is still a duplicate.
-    let again = store.commit(&batch[..1]).await.unwrap();
+    let again = commit(store, &batch[..1]).await;
     assert!(again.entries.is_empty());
 }
 
@@ -101,7 +101,7 @@ pub async fn expired_bodies_become_tombstones(store: &dyn Store) {
         .enumerate()
         .map(|(i, expires_ms)| Send { expires_ms, ..send(cid(1), "alice:d", &format!("k{i}")) })
         .collect();
-    store.commit(&batch).await.unwrap();
+    commit(store, &batch).await;
     assert_eq!(prune(store, NOW + 9, None, 100).await.bodies, 0);
     assert_eq!(prune(store, NOW + 10, None, 100).await.bodies, 1);
     let gone: Vec<(bool, bool)> =
@@ -120,7 +120,7 @@ pub async fn pruning_is_bounded_and_goes_on(store: &dyn Store) {
             ..send(cid(1), "alice:d", &format!("k{i}"))
         })
         .collect();
-    store.commit(&batch).await.unwrap();
+    commit(store, &batch).await;
     let devices: Vec<Opening> = (0..4).map(|i| opening(&format!("alice:d{i}"), false, 1)).collect();
     store.open_sessions(&devices).await.unwrap();
     store.close_sessions(&devices).await.unwrap();
@@ -131,7 +131,7 @@ pub async fn pruning_is_bounded_and_goes_on(store: &dyn Store) {
         total.bodies += pruned.bodies;
         total.sessions += pruned.sessions;
     }
-    assert_eq!(total, Pruned { bodies: 5, sessions: 4 });
+    assert_eq!(total, Pruned { bodies: 5, sessions: 4, keys: 0 });
     assert!(log(store).await.iter().all(|entry| entry.body_gone));
 }
 

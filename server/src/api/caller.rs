@@ -5,11 +5,11 @@ use std::sync::Arc;
 use axum::extract::FromRequestParts;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
-use godwit_core::ids::Identity;
+use godwit_core::ids::{Identity, UserId};
 use godwit_core::membership::{Conversation, Member};
 
-use super::Api;
 use super::problem::{Kind, Problem};
+use super::{Api, request};
 use crate::auth::token::Refused;
 
 /// Who asks.
@@ -27,6 +27,32 @@ impl Caller {
         match self {
             Self::Admin => None,
             Self::Device(identity) => Some(identity),
+        }
+    }
+
+    /// Whose idempotency keys these are. An identity has a colon, so no device is the operator.
+    pub(crate) fn scope(&self) -> String {
+        match self {
+            Self::Admin => "operator".to_owned(),
+            Self::Device(identity) => identity.to_string(),
+        }
+    }
+
+    /// Whose things are asked for: a device's own user, or whom an operator names by `?user=`.
+    pub(crate) fn subject(&self, named: Option<&str>) -> Result<UserId, Problem> {
+        let named = named.map(|text| request::user_id(text, "user of the query")).transpose()?;
+        match (self, named) {
+            (Self::Admin, Some(user)) => Ok(user),
+            (Self::Admin, None) => {
+                Err(Problem::bad("with the admin token say whose it is: ?user=..."))
+            }
+            (Self::Device(own), named) => match named {
+                Some(other) if other != own.user => Err(Problem::new(
+                    Kind::Forbidden,
+                    "a device's token is good for its own user only",
+                )),
+                _ => Ok(own.user.clone()),
+            },
         }
     }
 
@@ -60,7 +86,10 @@ impl FromRequestParts<Arc<Api>> for Caller {
             return Ok(Self::Admin);
         }
         match api.door.verify(token) {
-            Ok(verified) => Ok(Self::Device(verified.identity)),
+            Ok(verified) => {
+                api.rates.caller(&verified.identity)?;
+                Ok(Self::Device(verified.identity))
+            }
             Err(Refused::Bad(why) | Refused::Untimely(why)) => Err(refused(why)),
         }
     }
@@ -75,6 +104,22 @@ fn bearer(header: &[u8]) -> Option<&[u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn whose_things() {
+        let device = Caller::Device("alice:phone".parse().unwrap());
+        let subject = |caller: &Caller, named| caller.subject(named).ok().map(|u| u.to_string());
+        assert_eq!(subject(&device, None).as_deref(), Some("alice"));
+        assert_eq!(subject(&device, Some("alice")).as_deref(), Some("alice"));
+        assert_eq!(subject(&device, Some("bob")), None);
+        assert_eq!(subject(&Caller::Admin, Some("bob")).as_deref(), Some("bob"));
+        assert_eq!(subject(&Caller::Admin, Some("b/b")), None);
+        assert_eq!(subject(&Caller::Admin, None), None);
+        assert_eq!(
+            (device.scope(), Caller::Admin.scope()),
+            ("alice:phone".into(), "operator".into())
+        );
+    }
 
     #[test]
     fn bearer_tokens() {

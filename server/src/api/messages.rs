@@ -1,115 +1,73 @@
-//! Messages: a conversation's log by pages.
+//! Messages: a conversation's log by pages, and what is pinned of it.
 
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use godwit_core::entry::{Entry, EntryKind};
+use axum::extract::{Path, State};
 use godwit_core::ids::Seq;
-use godwit_core::limits::PAGE_BYTES_MAX;
-use godwit_core::membership::Direction;
+use godwit_core::limits::{PAGE_BYTES_MAX, PINS_MAX};
+use godwit_core::store::Range;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::Api;
 use super::caller::Caller;
-use super::problem::{Kind, Problem};
-use super::request;
+use super::entry::MessageView;
+use super::problem::Problem;
+use super::request::{self, Terms};
+use super::{Api, paging};
 use crate::clock;
-use crate::limits::PAGE_MESSAGES_MAX;
 
 /// Which page. Texts, so that a wrong one is refused in our own words.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Page {
     after: Option<String>,
+    before: Option<String>,
     limit: Option<String>,
+    order: Option<String>,
 }
 
 /// A page of a log.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = MessageList)]
 pub(crate) struct List {
-    /// In sequence, without a gap.
+    /// In the order asked for, without a gap.
     messages: Vec<MessageView>,
     /// The log's head when the page was read.
     head: u64,
-    /// Ask for the next page with `after` set to this; null: this is all.
+    /// Ask for the next page with this as `after` (with `order=desc`: as `before`); null: this is
+    /// all.
     next: Option<u64>,
 }
 
-/// One entry of a log.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct MessageView {
-    /// 1, 2, 3 ...
-    seq: u64,
-    /// The message's id: 22 characters of base64url.
-    mid: String,
-    kind: EntryName,
-    /// The sender's user id.
-    from: String,
-    /// The sender's device id.
-    device: String,
-    /// Milliseconds since 1970.
-    ts: u64,
-    /// Base64 with padding; empty when `body_gone`, and for changes of members.
-    body: String,
-    /// The body as it is, when it is UTF-8.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    text: Option<String>,
-    /// The body was removed, or has expired.
-    body_gone: bool,
-    /// The first 8 bytes of the chain hash up to this entry, in hexadecimal digits.
-    chain: String,
-    /// The place that this message answers.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reply_to: Option<u64>,
-    /// Milliseconds since 1970 after which the body is not delivered any more.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    expires_ms: Option<u64>,
-    /// For changes of members only.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    membership: Option<ChangeView>,
+impl Page {
+    fn range(&self, floor: Seq) -> Result<Range, Problem> {
+        let after = request::number(self.after.as_deref(), "after", 0)?;
+        let before = self.before.as_deref();
+        let before = before.map(|text| request::number(Some(text), "before", 0)).transpose()?;
+        let newest_first = match self.order.as_deref() {
+            None | Some("asc") => false,
+            Some("desc") => true,
+            Some(_) => return Err(Problem::bad("order in the query must be asc or desc")),
+        };
+        Ok(Range { after: Seq(after).max(floor), before: before.map(Seq), newest_first })
+    }
 }
 
-/// What an entry is.
-#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum EntryName {
-    Message,
-    Membership,
-}
-
-/// A change of members.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct ChangeView {
-    change: ChangeName,
-    users: Vec<String>,
-    /// The group version after it.
-    group_version: u64,
-}
-
-/// Which way members changed.
-#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum ChangeName {
-    Added,
-    Removed,
-}
-
-/// A page of a conversation's log. A member sees what came since joining.
+/// A page of a conversation's log. A member sees what came since joining, or all of it where the
+/// group's setting says so. Edits, deletions and reactions are entries of their own: a reader
+/// applies them to the message at their target.
 #[utoipa::path(
     get, path = "/v1/conversations/{cid}/messages", tag = "messages",
     params(
         ("cid" = String, Path, description = "the conversation's id"),
         ("after" = Option<u64>, Query, description = "entries above this place; 0: from the start"),
+        ("before" = Option<u64>, Query, description = "entries below this place; absent: up to the head"),
         ("limit" = Option<u32>, Query, description = "entries of the page, 1 to 100; 100 if absent"),
+        ("order" = Option<String>, Query, description = "asc (oldest first, if absent) or desc"),
     ),
     responses(
         (status = 200, description = "here they are", body = List),
-        (status = 400, description = "not understood", body = Problem),
-        (status = 401, description = "no valid token", body = Problem),
         (status = 404, description = "none that the caller is a member of", body = Problem),
     ),
 )]
@@ -117,64 +75,88 @@ pub(super) async fn list(
     State(api): State<Arc<Api>>,
     caller: Caller,
     Path(cid): Path<String>,
-    page: Result<Query<Page>, axum::extract::rejection::QueryRejection>,
+    Terms(page): Terms<Page>,
 ) -> Result<Json<List>, Problem> {
-    let id = request::conversation_id(&cid)?;
-    let Query(page) = page.map_err(|rejection| {
-        let detail = format!("{}; only after and limit are known", rejection.body_text());
-        Problem::new(Kind::BadRequest, detail)
-    })?;
-    let after = request::number(page.after.as_deref(), "after", 0)?;
-    let limit = request::number(page.limit.as_deref(), "limit", PAGE_MESSAGES_MAX.into())?;
-    let limit = u32::try_from(limit).unwrap_or(u32::MAX).clamp(1, PAGE_MESSAGES_MAX);
-
-    let conversation = api.store.conversation(id).await?.ok_or_else(Problem::no_conversation)?;
-    let joined = caller.member(&conversation)?.map_or(Seq::ZERO, |member| member.joined_seq);
-    let after = Seq(after).max(joined);
-    let page = api
-        .store
-        .read_log(id, after, limit, PAGE_BYTES_MAX)
-        .await?
-        .ok_or_else(Problem::no_conversation)?;
-    let last = page.entries.last().map_or(after, |entry| entry.seq);
+    let limit = paging::limit(page.limit.as_deref())?;
+    // Read first without a floor, so that what is wrong with the query is told to strangers too.
+    page.range(Seq::ZERO)?;
+    let (conversation, floor) = api.seen_by(&caller, &cid).await?;
+    let range = page.range(floor)?;
+    let read = api.store.read_log(conversation.id, range, limit, PAGE_BYTES_MAX).await?;
+    let read = read.ok_or_else(Problem::no_conversation)?;
     let now_ms = clock::now_ms();
     Ok(Json(List {
-        messages: page.entries.iter().map(|entry| view(entry, now_ms)).collect(),
-        head: page.head_seq.0,
-        next: (last < page.head_seq).then_some(last.0),
+        messages: read.entries.iter().map(|entry| MessageView::of(entry, now_ms)).collect(),
+        head: read.head_seq.0,
+        next: read
+            .entries
+            .last()
+            .map(|last| last.seq)
+            .filter(|last| more(range, *last, read.head_seq))
+            .map(|seq| seq.0),
     }))
 }
 
-fn view(entry: &Entry, now_ms: u64) -> MessageView {
-    let membership = entry.membership().map(|change| ChangeView {
-        change: match change.direction {
-            Direction::Added => ChangeName::Added,
-            Direction::Removed => ChangeName::Removed,
-        },
-        users: change.users.iter().map(ToString::to_string).collect(),
-        group_version: change.group_version,
-    });
-    let body: &[u8] = match entry.kind {
-        EntryKind::Message if entry.is_live(now_ms) => &entry.body,
-        EntryKind::Message | EntryKind::Membership => &[],
-    };
-    let text = std::str::from_utf8(body).ok().filter(|text| !text.is_empty()).map(str::to_owned);
-    MessageView {
-        seq: entry.seq.0,
-        mid: entry.message_id.to_string(),
-        kind: match entry.kind {
-            EntryKind::Message => EntryName::Message,
-            EntryKind::Membership => EntryName::Membership,
-        },
-        from: entry.sender.to_string(),
-        device: entry.device.to_string(),
-        ts: entry.time_ms,
-        body: STANDARD.encode(body),
-        text,
-        body_gone: entry.kind == EntryKind::Message && !entry.is_live(now_ms),
-        chain: entry.chain.wire().iter().fold(String::new(), |t, byte| t + &format!("{byte:02x}")),
-        reply_to: entry.reply_to.map(|seq| seq.0),
-        expires_ms: entry.expires_ms,
-        membership,
+/// Whether the range holds more behind `last`, the last entry of a page.
+fn more(range: Range, last: Seq, head: Seq) -> bool {
+    if range.newest_first {
+        return last > range.after.next();
+    }
+    let end = range.before.map_or(head, |before| head.min(Seq(before.0.saturating_sub(1))));
+    last < end
+}
+
+/// The pinned messages.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Pins {
+    /// The entries of the pins, the last pinned first; `target` is the message. At most 100.
+    pins: Vec<MessageView>,
+}
+
+/// What is pinned in a conversation and can be seen by the caller.
+#[utoipa::path(
+    get, path = "/v1/conversations/{cid}/pins", tag = "messages",
+    params(("cid" = String, Path, description = "the conversation's id")),
+    responses(
+        (status = 200, description = "here they are", body = Pins),
+        (status = 404, description = "none that the caller is a member of", body = Problem),
+    ),
+)]
+pub(super) async fn pins(
+    State(api): State<Arc<Api>>,
+    caller: Caller,
+    Path(cid): Path<String>,
+) -> Result<Json<Pins>, Problem> {
+    let (conversation, floor) = api.seen_by(&caller, &cid).await?;
+    let pins = api.store.pins(conversation.id, PINS_MAX).await?;
+    let now_ms = clock::now_ms();
+    let seen = pins.iter().filter(|pin| pin.target.is_some_and(|target| target > floor));
+    Ok(Json(Pins { pins: seen.map(|pin| MessageView::of(pin, now_ms)).collect() }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_a_range_goes_on() {
+        let range = |after, before, newest_first| Range {
+            after: Seq(after),
+            before: Option::map(before, Seq),
+            newest_first,
+        };
+        for (range, last, expected) in [
+            (range(0, None, false), 9, true),
+            (range(0, None, false), 10, false),
+            (range(0, Some(10), false), 9, false),
+            (range(0, Some(10), false), 8, true),
+            (range(0, Some(99), false), 10, false),
+            (range(0, None, true), 1, false),
+            (range(0, None, true), 2, true),
+            (range(4, None, true), 5, false),
+            (range(4, None, true), 6, true),
+        ] {
+            assert_eq!(more(range, Seq(last), Seq(10)), expected, "{range:?} {last}");
+        }
     }
 }

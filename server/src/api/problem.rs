@@ -1,12 +1,16 @@
 //! Refusals as RFC 9457 has them: `application/problem+json`.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use godwit_core::store;
+use godwit_core::change::Refused;
+use godwit_core::{receipt, store};
 use serde::Serialize;
 use utoipa::ToSchema;
+
+use super::etag::of_stamp;
 
 /// A refusal.
 #[derive(Debug, Serialize, ToSchema)]
@@ -22,6 +26,12 @@ pub(crate) struct Problem {
     detail: Cow<'static, str>,
     /// The kind for programs.
     code: &'static str,
+    /// How long to wait before the same request may succeed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after_ms: Option<u64>,
+    /// What is there now, for a request that named another state.
+    #[serde(skip)]
+    etag: Option<String>,
 }
 
 /// The kinds of problems: code, status, title.
@@ -33,12 +43,38 @@ pub(crate) enum Kind {
     NotFound,
     MethodNotAllowed,
     Conflict,
+    LastOwner,
+    Changed,
     TooLarge,
+    KeyReused,
+    Throttled,
     Unavailable,
     Internal,
 }
 
 impl Kind {
+    /// All kinds.
+    pub(crate) const ALL: [Self; 13] = [
+        Self::BadRequest,
+        Self::Unauthorized,
+        Self::Forbidden,
+        Self::NotFound,
+        Self::MethodNotAllowed,
+        Self::Conflict,
+        Self::LastOwner,
+        Self::Changed,
+        Self::TooLarge,
+        Self::KeyReused,
+        Self::Throttled,
+        Self::Unavailable,
+        Self::Internal,
+    ];
+
+    /// For programs.
+    pub(crate) const fn code(self) -> &'static str {
+        self.row().0
+    }
+
     const fn row(self) -> (&'static str, StatusCode, &'static str) {
         match self {
             Self::BadRequest => {
@@ -54,12 +90,22 @@ impl Kind {
                 StatusCode::METHOD_NOT_ALLOWED,
                 "The path does not take this method",
             ),
-            Self::Conflict => {
-                ("conflict", StatusCode::CONFLICT, "The conversation does not allow this")
+            Self::Conflict => ("conflict", StatusCode::CONFLICT, "As things are, this cannot be"),
+            Self::LastOwner => {
+                ("last_owner", StatusCode::CONFLICT, "A group is never without an owner")
+            }
+            Self::Changed => {
+                ("changed", StatusCode::PRECONDITION_FAILED, "It has changed meanwhile")
             }
             Self::TooLarge => {
                 ("too_large", StatusCode::PAYLOAD_TOO_LARGE, "The request is too large")
             }
+            Self::KeyReused => (
+                "key_reused",
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "The idempotency key was used for another request",
+            ),
+            Self::Throttled => ("throttled", StatusCode::TOO_MANY_REQUESTS, "Too much, too fast"),
             Self::Unavailable => {
                 ("unavailable", StatusCode::SERVICE_UNAVAILABLE, "The server cannot do this now")
             }
@@ -78,7 +124,38 @@ impl Problem {
             status: status.as_u16(),
             detail: detail.into(),
             code,
+            retry_after_ms: None,
+            etag: None,
         }
+    }
+
+    /// Not understood, or never right.
+    pub(crate) fn bad(detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(Kind::BadRequest, detail)
+    }
+
+    /// Not now; the same request may be repeated after `wait`.
+    pub(crate) fn throttled(detail: impl Into<Cow<'static, str>>, wait: Duration) -> Self {
+        // Rounded up: whoever waits as long as told is let through.
+        let ms = u64::try_from(wait.as_micros().div_ceil(1000)).unwrap_or(u64::MAX).max(1);
+        Self { retry_after_ms: Some(ms), ..Self::new(Kind::Throttled, detail) }
+    }
+
+    /// `If-Match` names another state than `etag`, which is there now.
+    pub(crate) fn changed(etag: String) -> Self {
+        let detail = "If-Match names another state than the one that the header ETag names now; \
+                      look at it again";
+        Self { etag: Some(etag), ..Self::new(Kind::Changed, detail) }
+    }
+
+    /// Whether it is [`Problem::changed`].
+    pub(crate) fn is_changed(&self) -> bool {
+        self.etag.is_some()
+    }
+
+    /// The operating system gives no random bytes.
+    pub(crate) fn no_randomness() -> Self {
+        Self::new(Kind::Internal, "no random id can be made now")
     }
 
     /// Not known, or not to be known by the caller: the two look the same.
@@ -102,6 +179,32 @@ impl From<store::Error> for Problem {
     }
 }
 
+impl From<Refused> for Problem {
+    fn from(refused: Refused) -> Self {
+        let kind = match &refused {
+            Refused::Unknown => return Self::no_conversation(),
+            Refused::Stale(stamp) => return Self::changed(of_stamp(*stamp)),
+            Refused::Forbidden(_) => Kind::Forbidden,
+            Refused::NoMember(_) => Kind::NotFound,
+            Refused::Direct | Refused::Nothing(_) | Refused::Full { .. } => Kind::Conflict,
+            Refused::LastOwner => Kind::LastOwner,
+            Refused::Malformed(_) => Kind::BadRequest,
+        };
+        Self::new(kind, refused.to_string())
+    }
+}
+
+impl From<receipt::Refused> for Problem {
+    fn from(refused: receipt::Refused) -> Self {
+        match refused {
+            receipt::Refused::NoMember(_) => Self::no_conversation(),
+            receipt::Refused::BeyondHead { head, .. } => {
+                Self::bad(format!("delivered and read are places of the log, which ends at {head}"))
+            }
+        }
+    }
+}
+
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -113,8 +216,15 @@ impl IntoResponse for Problem {
         if status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        let wait_ms = match status {
+            StatusCode::SERVICE_UNAVAILABLE => Some(self.retry_after_ms.unwrap_or(1000)),
+            _ => self.retry_after_ms,
+        };
+        if let Some(ms) = wait_ms {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(ms.div_ceil(1000)));
+        }
+        if let Some(etag) = self.etag.and_then(|etag| HeaderValue::from_str(&etag).ok()) {
+            headers.insert(header::ETAG, etag);
         }
         response
     }

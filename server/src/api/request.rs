@@ -1,8 +1,14 @@
 //! What a request brings: ids in the path, JSON in the body. Each refusal says what and where.
 
 use axum::body::Bytes;
+use axum::extract::{FromRequestParts, Query};
+use axum::http::request::Parts;
 use godwit_core::ids::{ConversationId, UserId};
-use serde::de::DeserializeOwned;
+use godwit_core::limits::TITLE_CHARS_MAX;
+use godwit_core::membership::{History, Role};
+use serde::de::{DeserializeOwned, Deserializer};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::problem::{Kind, Problem};
 
@@ -42,13 +48,116 @@ pub(crate) fn json<T: DeserializeOwned>(body: &Bytes) -> Result<T, Problem> {
     })
 }
 
+/// What stands behind the `?`, as a struct of optional texts: unknown names are refused.
+#[derive(Debug)]
+pub(crate) struct Terms<T>(pub(crate) T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Terms<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let found = Query::<T>::try_from_uri(&parts.uri);
+        found.map(|Query(terms)| Self(terms)).map_err(|rejection| {
+            Problem::bad(format!("the query is not understood: {}", rejection.body_text()))
+        })
+    }
+}
+
+/// A field that may be absent (as it was), null, or a value.
+#[allow(clippy::option_option)]
+pub(crate) fn nullable<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Option<T>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
+}
+
+/// A name for people: of a user, of a device.
+pub(crate) fn name(text: &str) -> Result<(), Problem> {
+    let count = text.chars().count();
+    if count > TITLE_CHARS_MAX {
+        return Err(Problem::bad(format!(
+            "name has {count} characters, at most {TITLE_CHARS_MAX} are allowed"
+        )));
+    }
+    if text.chars().any(char::is_control) {
+        return Err(Problem::bad("name holds control characters"));
+    }
+    Ok(())
+}
+
+/// `true` or `false` of the query string; absent: `false`.
+pub(crate) fn flag(text: Option<&str>, name: &str) -> Result<bool, Problem> {
+    match text {
+        None | Some("false") => Ok(false),
+        Some("true") => Ok(true),
+        Some(_) => Err(Problem::bad(format!("{name} in the query must be true or false"))),
+    }
+}
+
+/// The roles by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+#[schema(as = Role)]
+pub(crate) enum RoleName {
+    Owner,
+    Admin,
+    Member,
+    ReadOnly,
+}
+
+impl From<Role> for RoleName {
+    fn from(role: Role) -> Self {
+        match role {
+            Role::Owner => Self::Owner,
+            Role::Admin => Self::Admin,
+            Role::Member => Self::Member,
+            Role::ReadOnly => Self::ReadOnly,
+        }
+    }
+}
+
+impl From<RoleName> for Role {
+    fn from(name: RoleName) -> Self {
+        match name {
+            RoleName::Owner => Self::Owner,
+            RoleName::Admin => Self::Admin,
+            RoleName::Member => Self::Member,
+            RoleName::ReadOnly => Self::ReadOnly,
+        }
+    }
+}
+
+/// What newcomers see of what was before, by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+#[schema(as = History)]
+pub(crate) enum HistoryName {
+    FromJoin,
+    All,
+}
+
+impl From<History> for HistoryName {
+    fn from(history: History) -> Self {
+        match history {
+            History::FromJoin => Self::FromJoin,
+            History::All => Self::All,
+        }
+    }
+}
+
+impl From<HistoryName> for History {
+    fn from(name: HistoryName) -> Self {
+        match name {
+            HistoryName::FromJoin => Self::FromJoin,
+            HistoryName::All => Self::All,
+        }
+    }
+}
+
 /// A whole number of the query string; `default` when it is not there.
 pub(crate) fn number(text: Option<&str>, name: &str, default: u64) -> Result<u64, Problem> {
     let Some(text) = text else { return Ok(default) };
     text.parse().map_err(|_| {
-        Problem::new(
-            Kind::BadRequest,
-            format!("{name} in the query must be a whole number from 0, as in ?{name}=10"),
-        )
+        Problem::bad(format!("{name} in the query must be a whole number from 0, as in ?{name}=10"))
     })
 }

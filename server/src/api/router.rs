@@ -1,72 +1,73 @@
-//! The routes, and what stands around every one of them: a body limit, a time limit, metrics.
+//! The routes, and what stands around every one of them: a rate, a body limit, a time limit, metrics.
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use axum::extract::{DefaultBodyLimit, MatchedPath, Request};
+use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
 use axum::http::StatusCode;
 use axum::http::header::{self, HeaderValue};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use axum::{Json, Router};
-use utoipa::openapi::OpenApi;
-use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
+use axum::{Extension, Router};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::asked::too_large;
+use super::document::{self, Document};
 use super::problem::{Kind, Problem};
-use super::{Api, conversations, health, members, messages};
+use super::rates::origin;
+use super::{
+    Api, blocks, conversations, devices, docs, health, inbox, login, members, messages, receipts,
+    settings, users,
+};
 use crate::limits::{HTTP_BODY_BYTES_MAX, HTTP_REQUEST_TIME_MAX};
 use crate::metrics::{HTTP_REQUEST_SECONDS, HTTP_REQUESTS};
 
 /// All routes over `api`.
 pub(crate) fn router(api: Arc<Api>) -> Router {
     let (router, document) = documented().split_for_parts();
-    let document = Arc::new(described(document));
     router
-        .route("/openapi.json", get(move || async move { Json((*document).clone()) }))
-        .fallback(|| async { Problem::new(Kind::NotFound, "no such path; see /openapi.json") })
+        .fallback(|| async { Problem::new(Kind::NotFound, "no such path; see /docs") })
+        .layer(Extension(Document::new(document)))
         .layer(DefaultBodyLimit::max(HTTP_BODY_BYTES_MAX))
-        .layer(middleware::from_fn(around))
+        .layer(middleware::from_fn_with_state(Arc::clone(&api), around))
         .with_state(api)
 }
 
+/// Every route that there is: what is not described is not served.
 fn documented() -> OpenApiRouter<Arc<Api>> {
     OpenApiRouter::new()
-        .routes(routes!(conversations::create))
-        .routes(routes!(conversations::show))
+        .routes(routes!(conversations::create, conversations::list))
+        .routes(routes!(conversations::show, conversations::patch))
         .routes(routes!(messages::list))
-        .routes(routes!(members::add))
-        .routes(routes!(members::remove))
+        .routes(routes!(messages::pins))
+        .routes(routes!(members::list, members::add))
+        .routes(routes!(members::patch, members::remove))
+        .routes(routes!(members::transfer))
+        .routes(routes!(receipts::list, receipts::report))
+        .routes(routes!(inbox::list))
+        .routes(routes!(inbox::show, inbox::patch))
+        .routes(routes!(users::create))
+        .routes(routes!(users::show, users::patch))
+        .routes(routes!(users::password))
+        .routes(routes!(login::login))
+        .routes(routes!(settings::show, settings::patch))
+        .routes(routes!(devices::list))
+        .routes(routes!(devices::patch, devices::revoke))
+        .routes(routes!(blocks::list))
+        .routes(routes!(blocks::put, blocks::remove))
         .routes(routes!(health::livez))
         .routes(routes!(health::readyz))
         .routes(routes!(health::metrics))
+        .routes(routes!(document::openapi))
+        .routes(routes!(docs::page))
+        .routes(routes!(docs::script))
+        .routes(routes!(docs::style))
 }
 
-/// Adds what is not said by the handlers: title, version, how to show a token.
-fn described(mut document: OpenApi) -> OpenApi {
-    document.info.title = "Godwit".to_owned();
-    document.info.contact = None;
-    document.info.license = None;
-    document.info.version = env!("CARGO_PKG_VERSION").to_owned();
-    document.info.description = Some(
-        "Conversations and their logs for apps' servers and operators. Devices speak MQTT.".into(),
-    );
-    let bearer = HttpBuilder::new()
-        .scheme(HttpAuthScheme::Bearer)
-        .description(Some("The admin token, or a device's own token (a JWT)."))
-        .build();
-    document
-        .components
-        .get_or_insert_default()
-        .add_security_scheme("token", SecurityScheme::Http(bearer));
-    document.security = Some(vec![SecurityRequirement::new("token", Vec::<String>::new())]);
-    document
-}
-
-/// Bounds a request in time, gives the framework's own refusals our form, counts it.
-async fn around(request: Request, next: Next) -> Response {
+/// Bounds a request in rate and time, gives the framework's own refusals our form, counts it. Health
+/// and metrics are asked by machines that must be answered: they are held to no rate.
+async fn around(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
     let start = Instant::now();
     let method = request.method().as_str().to_owned();
     // The route as written, not the path: ids are no labels.
@@ -74,10 +75,11 @@ async fn around(request: Request, next: Next) -> Response {
         .extensions()
         .get::<MatchedPath>()
         .map_or_else(|| "none".to_owned(), |path| path.as_str().to_owned());
-    let response = match tokio::time::timeout(HTTP_REQUEST_TIME_MAX, next.run(request)).await {
-        Ok(response) => in_form(response),
-        Err(_) => Problem::new(Kind::Unavailable, "not done in time; look before repeating")
-            .into_response(),
+    let held = request.uri().path().starts_with("/v1/");
+    let let_in = if held { api.rates.address(origin(request.extensions())) } else { Ok(()) };
+    let response = match let_in {
+        Ok(()) => in_time(request, next).await,
+        Err(throttled) => throttled.into_response(),
     };
     let status = response.status().as_u16().to_string();
     let known = ["GET", "POST", "DELETE", "HEAD", "OPTIONS", "PUT", "PATCH"];
@@ -89,21 +91,24 @@ async fn around(request: Request, next: Next) -> Response {
     response
 }
 
+async fn in_time(request: Request, next: Next) -> Response {
+    match tokio::time::timeout(HTTP_REQUEST_TIME_MAX, next.run(request)).await {
+        Ok(response) => in_form(response),
+        Err(_) => Problem::new(Kind::Unavailable, "not done in time; look before repeating")
+            .into_response(),
+    }
+}
+
 /// axum's own refusals are plain text; all of ours are problems.
 fn in_form(response: Response) -> Response {
     let json = HeaderValue::from_static("application/problem+json");
     let ours = response.headers().get(header::CONTENT_TYPE) == Some(&json);
     match response.status() {
         _ if ours => response,
-        StatusCode::PAYLOAD_TOO_LARGE => Problem::new(
-            Kind::TooLarge,
-            format!("a request's body has at most {HTTP_BODY_BYTES_MAX} bytes"),
-        )
-        .into_response(),
+        StatusCode::PAYLOAD_TOO_LARGE => too_large().into_response(),
         StatusCode::METHOD_NOT_ALLOWED => {
             let allow = response.headers().get(header::ALLOW).cloned();
-            let mut refused =
-                Problem::new(Kind::MethodNotAllowed, "see /openapi.json").into_response();
+            let mut refused = Problem::new(Kind::MethodNotAllowed, "see /docs").into_response();
             if let Some(allow) = allow {
                 refused.headers_mut().insert(header::ALLOW, allow);
             }

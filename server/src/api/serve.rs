@@ -9,7 +9,8 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::Router;
-use axum::serve::Listener;
+use axum::extract::connect_info::Connected;
+use axum::serve::{IncomingStream, Listener};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -25,12 +26,23 @@ pub(crate) async fn serve(
 ) {
     let places = Arc::new(Semaphore::new(HTTP_CONNECTIONS_MAX));
     let listener = Bounded { listener, places, silence_max: HTTP_SILENCE_MAX };
+    let service = router.into_make_service_with_connect_info::<Peer>();
     // It ends by `stop` alone: errors of single connections end these.
-    let _ = axum::serve(listener, router).with_graceful_shutdown(stop).await;
+    let _ = axum::serve(listener, service).with_graceful_shutdown(stop).await;
+}
+
+/// Where a connection came from, for the handlers.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Peer(pub(crate) SocketAddr);
+
+impl Connected<IncomingStream<'_, Bounded>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, Bounded>) -> Self {
+        Self(*stream.remote_addr())
+    }
 }
 
 /// A listener that takes no more connections than it has places.
-struct Bounded {
+pub(crate) struct Bounded {
     listener: TcpListener,
     places: Arc<Semaphore>,
     silence_max: Duration,
@@ -56,7 +68,7 @@ impl Listener for Bounded {
 }
 
 /// A connection that fails when nothing was read for too long.
-struct Connection {
+pub(crate) struct Connection {
     stream: TcpStream,
     silence_max: Duration,
     silence: Pin<Box<Sleep>>,

@@ -19,6 +19,7 @@ use crate::files;
 use crate::secret::Secret;
 
 /// The embedded issuer's key: 32 random bytes.
+#[derive(Clone)]
 pub(crate) struct EmbeddedKey([u8; 32]);
 
 impl fmt::Debug for EmbeddedKey {
@@ -59,20 +60,33 @@ impl EmbeddedKey {
         acl: Option<Acl>,
         now_ms: u64,
     ) -> Result<Secret> {
+        self.mint_until(identity, ttl, acl, now_ms).map(|(token, _)| token)
+    }
+
+    /// As [`EmbeddedKey::mint`], with the token's end in milliseconds since 1970.
+    pub(crate) fn mint_until(
+        &self,
+        identity: &Identity,
+        ttl: Duration,
+        acl: Option<Acl>,
+        now_ms: u64,
+    ) -> Result<(Secret, u64)> {
+        let exp_s = now_ms.div_ceil(1000).saturating_add(ttl.as_secs());
         let claims = Claims {
             iss: Some(EMBEDDED_ISSUER.to_owned()),
             sub: identity.user.to_string(),
             dev: identity.device.to_string(),
             aud: Audience::One(token::AUDIENCE.to_owned()),
-            exp: now_ms.div_ceil(1000).saturating_add(ttl.as_secs()).into(),
+            exp: exp_s.into(),
             nbf: None,
-            iat: Some((now_ms / 1000).into()),
+            iat: Some(token::number_of_ms(now_ms)),
             acl,
         };
         let key = EncodingKey::from_secret(&self.0);
-        encode(&Header::new(Algorithm::HS256), &claims, &key).map(Secret::new).map_err(|error| {
+        let signed = encode(&Header::new(Algorithm::HS256), &claims, &key).map_err(|error| {
             Failure::new(format!("the token cannot be signed: {error}"), "This is a defect.")
-        })
+        })?;
+        Ok((Secret::new(signed), exp_s.saturating_mul(1000)))
     }
 }
 

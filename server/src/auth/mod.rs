@@ -1,28 +1,32 @@
 //! Who comes in and what they may do: CONTRACT.md, "Connecting" and "Topics of a device".
 //!
 //! Read it in this order: [`token`], when a token is believed; [`issuer`] and [`keyring`], by whom
-//! it is signed; [`topics`] over [`filter`], what its bearer may do; [`Doorkeeper`] here, which is
-//! the broker's gate and REST's judge of tokens.
+//! it is signed; [`revoked`], whose tokens are refused all the same; [`topics`] over [`filter`], what
+//! its bearer may do; [`Doorkeeper`] here, which is the broker's gate and REST's judge of tokens.
 
 use std::sync::Arc;
 
 use bytestring::ByteString;
+use godwit_core::bus::{Announcement, Listen, Signal};
 use godwit_core::edge::{Action, Admitted, Code, Credentials, Gate, Grant, Outcome, Task, Version};
 use godwit_core::ids::Identity;
+use godwit_core::store::Store;
 use parking_lot::RwLock;
 
 pub(crate) mod filter;
 mod issuer;
 pub(crate) mod keyring;
+mod revoked;
 #[cfg(test)]
 mod tests;
 pub(crate) mod token;
 mod topics;
 
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
 use crate::{clock, config};
 use issuer::Issuer;
 use keyring::EmbeddedKey;
+use revoked::Revoked;
 use token::{Refused, Times, Verified};
 use topics::Rules;
 
@@ -36,6 +40,7 @@ pub(crate) struct Doorkeeper {
     issuers: RwLock<Arc<[Issuer]>>,
     times: Times,
     rules: Rules,
+    revoked: Revoked,
     /// Milliseconds since 1970.
     clock: fn() -> u64,
 }
@@ -47,6 +52,7 @@ impl Doorkeeper {
             issuers: RwLock::new(issuers(config, key)?),
             times: Times { leeway: config.auth.leeway, age_max: config.auth.token_age_max },
             rules: Rules { plain: config.plain.clone(), open },
+            revoked: Revoked::default(),
             clock: clock::now_ms,
         })
     }
@@ -58,10 +64,31 @@ impl Doorkeeper {
         Ok(())
     }
 
+    /// Reads the revoked devices, before anybody is let in. What is revoked from the moment on that
+    /// it listens to the bus is known too.
+    pub(crate) async fn load_revoked(&self, store: &dyn Store) -> Result<()> {
+        let count = self.revoked.load(store).await.map_err(|error| {
+            Failure::new(
+                format!("the revoked devices cannot be read: {error}"),
+                "Without them revoked devices would be let in; mend the store and start again.",
+            )
+        })?;
+        if count > 0 {
+            tracing::info!(count, "devices are revoked");
+        }
+        Ok(())
+    }
+
     /// Believes a token, or says why not.
     pub(crate) fn verify(&self, token: &[u8]) -> std::result::Result<Verified, Refused> {
         let issuers = Arc::clone(&self.issuers.read());
-        token::verify(token, &issuers, self.times, (self.clock)())
+        let verified = token::verify(token, &issuers, self.times, (self.clock)())?;
+        if self.revoked.refuses(&verified.identity, verified.issued_ms, self.times.leeway) {
+            return Err(Refused::Untimely(
+                "the device was revoked; a token issued later is needed",
+            ));
+        }
+        Ok(verified)
     }
 
     fn admit(&self, shown: &Credentials) -> std::result::Result<Admitted, Outcome> {
@@ -96,6 +123,7 @@ impl Doorkeeper {
             identity: Some(verified.identity),
             publish: verified.publish,
             subscribe: verified.subscribe,
+            issued_ms: verified.issued_ms,
             expires_ms: Some(verified.expires_ms),
         })
     }
@@ -110,7 +138,22 @@ impl Gate for Doorkeeper {
     }
 
     fn authorize(&self, who: &Admitted, action: Action<'_>) -> Grant {
-        self.rules.decide(who, action)
+        // Asked of wills too, when they are due: a revoked device speaks no more.
+        if self.holds(who) { self.rules.decide(who, action) } else { Grant::default() }
+    }
+
+    fn holds(&self, who: &Admitted) -> bool {
+        who.identity.as_ref().is_none_or(|identity| {
+            !self.revoked.refuses(identity, who.issued_ms, self.times.leeway)
+        })
+    }
+}
+
+impl Listen for Doorkeeper {
+    fn announced(&self, _: &[Announcement]) {}
+
+    fn signalled(&self, signals: &[Signal]) {
+        self.revoked.signalled(signals);
     }
 }
 
@@ -134,6 +177,7 @@ fn anonymous(shown: &Credentials) -> std::result::Result<Admitted, Outcome> {
         identity: None,
         publish: Vec::new(),
         subscribe: Vec::new(),
+        issued_ms: None,
         expires_ms: None,
     })
 }

@@ -395,3 +395,39 @@ proptest! {
         }
     }
 }
+
+#[tokio::test]
+async fn a_revoked_device_neither_comes_in_nor_speaks() {
+    let door = door(false);
+    let minted = |seconds: u64| {
+        let identity: Identity = "alice:phone".parse().unwrap();
+        let ttl = Duration::from_secs(60);
+        door.embedded.mint(&identity, ttl, None, seconds * 1000).unwrap().expose().to_owned()
+    };
+    let connect = async |token: &str| {
+        let shown = shown("alice:phone", None, Some(token), Version::V5);
+        door.door.authenticate(shown).await.map_err(|outcome| outcome.code)
+    };
+    let (before, later) = (minted(NOW_S - 10), minted(NOW_S - 5));
+    let admitted = connect(&before).await.unwrap();
+    assert_eq!(admitted.issued_ms, Some((NOW_S - 10) * 1000));
+    let topic = Action::Publish("u/alice/x");
+    assert!(door.door.holds(&admitted) && !door.door.authorize(&admitted, topic).is_denied());
+
+    let device: Identity = "alice:phone".parse().unwrap();
+    door.door.signalled(&[Signal::Revoked { device, time_ms: (NOW_S - 7) * 1000 }]);
+    // A will that is due now is asked for like any other publish.
+    assert!(!door.door.holds(&admitted) && door.door.authorize(&admitted, topic).is_denied());
+    assert_eq!(connect(&before).await.unwrap_err(), Code::NOT_AUTHORIZED);
+    assert!(door.door.holds(&connect(&later).await.unwrap()));
+    // A token that does not say when it was issued is as old as can be; another device is another.
+    let hs = EncodingKey::from_secret(door.embedded.bytes());
+    let silent = sign(Algorithm::HS256, None, &claims(EMBEDDED_ISSUER), &hs);
+    assert_eq!(connect(&silent).await.unwrap_err(), Code::NOT_AUTHORIZED);
+    let laptop = with(claims(EMBEDDED_ISSUER), "dev", json!("laptop"));
+    let laptop = sign(Algorithm::HS256, None, &laptop, &hs);
+    assert!(door.door.verify(laptop.as_bytes()).is_ok());
+    let odd = with(claims(EMBEDDED_ISSUER), "iat", json!(-1));
+    let odd = sign(Algorithm::HS256, None, &odd, &hs);
+    assert_eq!(door.door.verify(odd.as_bytes()), Err(Refused::Bad("the token's iat is no time")));
+}

@@ -36,6 +36,8 @@ pub(crate) struct Verified {
     pub(crate) publish: Vec<String>,
     /// Plain filters that it may subscribe.
     pub(crate) subscribe: Vec<String>,
+    /// Milliseconds since 1970 when it was issued, by its own word; `None`: it does not say.
+    pub(crate) issued_ms: Option<u64>,
     /// Milliseconds since 1970 when it ends, leeway included.
     pub(crate) expires_ms: u64,
 }
@@ -163,6 +165,10 @@ fn believe(claims: Claims, times: Times, now_ms: u64) -> Result<Verified, Refuse
             return Err(Refused::Untimely("the token is not valid yet"));
         }
     }
+    let issued_ms = match &claims.iat {
+        None => None,
+        Some(iat) => Some(numeric_date(iat).ok_or(Refused::Bad("the token's iat is no time"))?),
+    };
     let identity = identity(&claims)
         .ok_or(Refused::Bad("the token's sub and dev must be 1-64 of A-Z a-z 0-9 _ . -"))?;
     let acl = claims.acl.unwrap_or_default();
@@ -170,6 +176,7 @@ fn believe(claims: Claims, times: Times, now_ms: u64) -> Result<Verified, Refuse
         identity,
         publish: filters(acl.publish)?,
         subscribe: filters(acl.subscribe)?,
+        issued_ms,
         expires_ms,
     })
 }
@@ -188,17 +195,51 @@ fn filters(list: Vec<String>) -> Result<Vec<String>, Refused> {
     Ok(list.into_iter().filter(|f| is_valid(f) && !f.starts_with('$')).collect())
 }
 
-/// Seconds since 1970, whole or not, as milliseconds. `None`: negative.
+/// A time as a claim, exact to the millisecond: RFC 7519 allows fractions of a second.
+pub(crate) fn number_of_ms(ms: u64) -> serde_json::Number {
+    // Exact below 2^53, which is 285,000 years from now.
+    #[allow(clippy::cast_precision_loss)]
+    let seconds = ms as f64 / 1000.0;
+    serde_json::Number::from_f64(seconds).unwrap_or_else(|| (ms / 1000).into())
+}
+
+/// Seconds since 1970, whole or not, as milliseconds, rounded down. `None`: negative.
 fn numeric_date(number: &serde_json::Number) -> Option<u64> {
     if let Some(seconds) = number.as_u64() {
         return Some(seconds.saturating_mul(1000));
     }
     let seconds = number.as_f64().filter(|seconds| *seconds >= 0.0)?;
-    // A cast of a float saturates, and a date beyond the range is refused as too far ahead.
+    // A microsecond more than what a float of today's dates may be off, so that a whole millisecond
+    // comes back as itself. A cast of a float saturates, and a date beyond the range is refused as
+    // too far ahead.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-    Some((seconds * 1000.0) as u64)
+    Some((seconds * 1000.0 + 0.001) as u64)
 }
 
 fn millis(span: Duration) -> u64 {
     u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn milliseconds_come_back(ms in 0_u64..10_000_000_000_000) {
+            let number = number_of_ms(ms);
+            let text = serde_json::to_string(&number).unwrap();
+            let read: serde_json::Number = serde_json::from_str(&text).unwrap();
+            prop_assert_eq!(numeric_date(&read), Some(ms));
+        }
+    }
+
+    #[test]
+    fn fractions_are_rounded_down() {
+        let date = |text: &str| numeric_date(&serde_json::from_str(text).unwrap());
+        assert_eq!(date("1767225600"), Some(1_767_225_600_000));
+        assert_eq!(date("1767225600.1239"), Some(1_767_225_600_123));
+        assert_eq!(date("-1"), None);
+    }
 }

@@ -159,6 +159,7 @@ mod tests {
             identity: identity.map(|text| text.parse::<Identity>().unwrap()),
             publish: owned(publish),
             subscribe: owned(subscribe),
+            issued_ms: None,
             expires_ms: None,
         }
     }

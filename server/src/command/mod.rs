@@ -3,6 +3,7 @@
 use std::io::Write as _;
 
 pub(crate) mod config;
+pub(crate) mod inbox;
 pub(crate) mod migrate;
 pub(crate) mod serve;
 pub(crate) mod token;

@@ -33,7 +33,7 @@ pub(crate) fn run(settings: &Settings) -> Result<()> {
             bound,
             store,
         };
-        let running = wire::start(parts)?;
+        let running = wire::start(parts).await?;
         until_stopped(running, signals).await;
         Ok(())
     })

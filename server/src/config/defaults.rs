@@ -4,7 +4,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Auth, Commit, Limits, Listen, Log, LogFormat, Retention, Server, Store, StoreKind};
+use super::{
+    Accounts, Auth, Commit, Limits, Listen, Log, LogFormat, Policy, Presence, Receipts, Retention,
+    Server, Store, StoreKind,
+};
 use crate::secret::Secret;
 
 fn local(port: u16) -> Option<SocketAddr> {
@@ -60,6 +63,17 @@ impl Default for Auth {
     }
 }
 
+impl Default for Accounts {
+    fn default() -> Self {
+        Self {
+            enabled: false,
+            signup: false,
+            token_ttl: Duration::from_secs(24 * 3600),
+            password_chars_min: 8,
+        }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
@@ -77,12 +91,40 @@ impl Default for Limits {
             session_expiry_max: Duration::from_secs(30 * 86_400),
             connections_max: 100_000,
             connections_per_address_max: 20_000,
+            connects_per_s_per_address: 10_000,
             handshakes_max: 1024,
             connect_timeout: Duration::from_secs(5),
             write_stall_max: Duration::from_secs(30),
             retained_max: 10_000,
             subscriptions_max: 256,
             topic_alias_max: 16,
+            user_sends_per_s: 10_000,
+            conversation_sends_per_s: 10_000,
+            large_group_members: 256,
+            large_group_sends_per_s: 100,
+            requests_per_s: 10_000,
+        }
+    }
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        const HOUR: Duration = Duration::from_secs(3600);
+        Self { edit_window: 24 * HOUR, delete_window: 48 * HOUR }
+    }
+}
+
+impl Default for Receipts {
+    fn default() -> Self {
+        Self { delay: Duration::from_millis(200) }
+    }
+}
+
+impl Default for Presence {
+    fn default() -> Self {
+        Self {
+            offline_delay_min: Duration::from_secs(10),
+            offline_delay_max: Duration::from_secs(20),
         }
     }
 }

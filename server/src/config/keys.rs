@@ -34,6 +34,8 @@ pub(crate) enum Kind {
     Text,
     /// A text that is never printed.
     Secret,
+    /// `true` or `false`.
+    Bool,
     /// A whole number, both ends allowed.
     Integer(u64, u64),
     /// A duration in milliseconds, both ends allowed.
@@ -79,6 +81,10 @@ pub(crate) const KEYS: &[Key] = &[
     key("auth.leeway", Kind::Span(0, 300 * SECOND)),
     key("auth.token_age_max", Kind::Span(60 * SECOND, 3660 * DAY)),
     key("auth.issuers", Kind::Issuers),
+    key("accounts.enabled", Kind::Bool),
+    key("accounts.signup", Kind::Bool),
+    key("accounts.token_ttl", Kind::Span(SECOND, 3660 * DAY)),
+    key("accounts.password_chars_min", Kind::Integer(1, 128)),
     key("limits.body_bytes_max", Kind::Integer(1, BODY_MAX)),
     key("limits.packet_bytes_max", Kind::Integer(1024, 16 << 20)),
     key("limits.receive_maximum", Kind::Integer(1, 1024)),
@@ -93,12 +99,23 @@ pub(crate) const KEYS: &[Key] = &[
     key("limits.session_expiry_max", Kind::Span(0, 3660 * DAY)),
     key("limits.connections_max", Kind::Integer(1, 10_000_000)),
     key("limits.connections_per_address_max", Kind::Integer(1, 10_000_000)),
+    key("limits.connects_per_s_per_address", Kind::Integer(0, 1_000_000)),
     key("limits.handshakes_max", Kind::Integer(1, 100_000)),
     key("limits.connect_timeout", Kind::Span(100, 60 * SECOND)),
     key("limits.write_stall_max", Kind::Span(SECOND, HOUR)),
     key("limits.retained_max", Kind::Integer(0, 10_000_000)),
     key("limits.subscriptions_max", Kind::Integer(1, core_limits::SUBSCRIPTIONS_MAX as u64)),
     key("limits.topic_alias_max", Kind::Integer(0, 65_535)),
+    key("limits.user_sends_per_s", Kind::Integer(0, 10_000_000)),
+    key("limits.conversation_sends_per_s", Kind::Integer(0, 10_000_000)),
+    key("limits.large_group_members", Kind::Integer(2, core_limits::MEMBERS_MAX as u64)),
+    key("limits.large_group_sends_per_s", Kind::Integer(0, 10_000_000)),
+    key("limits.requests_per_s", Kind::Integer(0, 1_000_000)),
+    key("policy.edit_window", Kind::Span(0, 36_600 * DAY)),
+    key("policy.delete_window", Kind::Span(0, 36_600 * DAY)),
+    key("receipts.delay", Kind::Span(0, 10 * SECOND)),
+    key("presence.offline_delay_min", Kind::Span(0, HOUR)),
+    key("presence.offline_delay_max", Kind::Span(0, HOUR)),
     key("commit.batch_sends_max", Kind::Integer(1, core_limits::BATCH_SENDS_MAX as u64)),
     key("commit.delay_max", Kind::Span(0, SECOND)),
     key("commit.lanes", Kind::Integer(1, 16)),
@@ -150,6 +167,7 @@ impl Kind {
             Self::Address => "an address as in \"127.0.0.1:1883\", or \"\" for off".to_owned(),
             Self::File => "a file name in quotes".to_owned(),
             Self::Text | Self::Secret => "a text in quotes".to_owned(),
+            Self::Bool => "true or false".to_owned(),
             Self::Integer(min, max) => format!("a whole number from {min} to {max}"),
             Self::Span(min, max) => format!(
                 "a duration from \"{}\" to \"{}\"",
@@ -174,6 +192,7 @@ impl Kind {
             }
             (Self::File | Self::Secret, Value::String(_)) => true,
             (Self::Text, Value::String(text)) => !text.is_empty(),
+            (Self::Bool, Value::Boolean(_)) => true,
             (Self::Integer(min, max), Value::Integer(number)) => {
                 u64::try_from(*number).is_ok_and(|number| (min..=max).contains(&number))
             }
@@ -197,6 +216,7 @@ impl Kind {
             | Self::Text
             | Self::Secret
             | Self::Span(..) => Some(Value::String(text.to_owned())),
+            Self::Bool => text.trim().parse().ok().map(Value::Boolean),
             Self::Integer(..) => text.trim().parse().ok().map(Value::Integer),
             Self::Origins | Self::Filters if !text.trim_start().starts_with('[') => {
                 let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
@@ -241,6 +261,8 @@ mod tests {
         let text = |t: &str| Value::String(t.to_owned());
         assert_eq!(Kind::Integer(0, 9).read(" 7 "), Some(Value::Integer(7)));
         assert_eq!(Kind::Integer(0, 9).read("x"), None);
+        assert_eq!(Kind::Bool.read(" true"), Some(Value::Boolean(true)));
+        assert_eq!(Kind::Bool.read("yes"), None);
         let list = Some(Value::Array(vec![text("a/#"), text("b")]));
         assert_eq!(Kind::Filters.read("a/#, b"), list);
         assert_eq!(Kind::Filters.read("[\"a/#\", \"b\"]"), list);
@@ -264,6 +286,8 @@ mod tests {
             (Kind::Integer(0, 5), text("5"), false),
             (Kind::Span(1000, 5000), text("5s"), true),
             (Kind::Span(1000, 5000), text("5001ms"), false),
+            (Kind::Bool, Value::Boolean(false), true),
+            (Kind::Bool, text("true"), false),
             (Kind::Choice(&["a", "b"]), text("c"), false),
             (Kind::Filters, list("a/+/#"), true),
             (Kind::Filters, list("$SYS/#"), false),

@@ -35,7 +35,11 @@ pub(crate) struct Config {
     pub(crate) listen: Listen,
     pub(crate) store: Store,
     pub(crate) auth: Auth,
+    pub(crate) accounts: Accounts,
     pub(crate) limits: Limits,
+    pub(crate) policy: Policy,
+    pub(crate) receipts: Receipts,
+    pub(crate) presence: Presence,
     pub(crate) commit: Commit,
     pub(crate) retention: Retention,
     pub(crate) plain: Plain,
@@ -135,6 +139,16 @@ pub(crate) enum Algorithm {
     Rs256,
 }
 
+/// `[accounts]`
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub(crate) struct Accounts {
+    pub(crate) enabled: bool,
+    pub(crate) signup: bool,
+    #[serde(deserialize_with = "span::deserialize")]
+    pub(crate) token_ttl: Duration,
+    pub(crate) password_chars_min: usize,
+}
+
 /// `[limits]`
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub(crate) struct Limits {
@@ -154,6 +168,7 @@ pub(crate) struct Limits {
     pub(crate) session_expiry_max: Duration,
     pub(crate) connections_max: usize,
     pub(crate) connections_per_address_max: usize,
+    pub(crate) connects_per_s_per_address: u32,
     pub(crate) handshakes_max: usize,
     #[serde(deserialize_with = "span::deserialize")]
     pub(crate) connect_timeout: Duration,
@@ -162,6 +177,36 @@ pub(crate) struct Limits {
     pub(crate) retained_max: usize,
     pub(crate) subscriptions_max: usize,
     pub(crate) topic_alias_max: u16,
+    pub(crate) user_sends_per_s: u32,
+    pub(crate) conversation_sends_per_s: u32,
+    pub(crate) large_group_members: usize,
+    pub(crate) large_group_sends_per_s: u32,
+    pub(crate) requests_per_s: u32,
+}
+
+/// `[policy]`
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub(crate) struct Policy {
+    #[serde(deserialize_with = "span::deserialize")]
+    pub(crate) edit_window: Duration,
+    #[serde(deserialize_with = "span::deserialize")]
+    pub(crate) delete_window: Duration,
+}
+
+/// `[receipts]`
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub(crate) struct Receipts {
+    #[serde(deserialize_with = "span::deserialize")]
+    pub(crate) delay: Duration,
+}
+
+/// `[presence]`
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub(crate) struct Presence {
+    #[serde(deserialize_with = "span::deserialize")]
+    pub(crate) offline_delay_min: Duration,
+    #[serde(deserialize_with = "span::deserialize")]
+    pub(crate) offline_delay_max: Duration,
 }
 
 /// `[commit]`

@@ -7,14 +7,22 @@ const PACKET_ROOM: usize = 1024;
 
 /// One sentence for each relation that does not hold.
 pub(super) fn check(config: &Config) -> Vec<String> {
-    let limits = &config.limits;
-    let commit = &config.commit;
     let mut mistakes = Vec::new();
     let mut must = |holds: bool, sentence: &str| {
         if !holds {
             mistakes.push(sentence.to_owned());
         }
     };
+    check_roles(config, &mut must);
+    check_people(config, &mut must);
+    mistakes.extend(same_address(config));
+    mistakes.extend(same_issuer(config));
+    mistakes
+}
+
+/// What broker, bridge, worker and stores are given.
+fn check_roles(config: &Config, must: &mut dyn FnMut(bool, &str)) {
+    let (limits, commit) = (&config.limits, &config.commit);
     must(
         limits.packet_bytes_max as usize >= limits.body_bytes_max + PACKET_ROOM,
         "limits.packet_bytes_max must be at least limits.body_bytes_max and 1024 more, or no body \
@@ -70,9 +78,34 @@ pub(super) fn check(config: &Config) -> Vec<String> {
         "listen.tls_cert_file and listen.tls_key_file are needed, both, with listen.mqtts and \
          listen.wss",
     );
-    mistakes.extend(same_address(config));
-    mistakes.extend(same_issuer(config));
-    mistakes
+}
+
+/// What users are given and held to.
+fn check_people(config: &Config, must: &mut dyn FnMut(bool, &str)) {
+    let limits = &config.limits;
+    must(
+        config.accounts.token_ttl <= config.auth.token_age_max,
+        "accounts.token_ttl must not be longer than auth.token_age_max, or no token of a login \
+         would be believed",
+    );
+    must(
+        !config.accounts.signup || config.accounts.enabled,
+        "accounts.signup needs accounts.enabled = true",
+    );
+    must(
+        !config.accounts.signup || config.auth.issuers.is_empty(),
+        "accounts.signup lets anyone take a user id that is free here, so it cannot go together \
+         with auth.issuers, whose users are not known before they come",
+    );
+    must(
+        limits.large_group_sends_per_s <= limits.conversation_sends_per_s
+            || limits.conversation_sends_per_s == 0,
+        "limits.large_group_sends_per_s must not be above limits.conversation_sends_per_s",
+    );
+    must(
+        config.presence.offline_delay_min <= config.presence.offline_delay_max,
+        "presence.offline_delay_min must not be above presence.offline_delay_max",
+    );
 }
 
 fn same_address(config: &Config) -> Vec<String> {

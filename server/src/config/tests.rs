@@ -75,6 +75,7 @@ fn mistakes_in_a_file_name_their_line_and_the_way_out() {
         ("[limits]\nbody_bytes_max = 0\n", &["toml:2:", "from 1 to"]),
         ("[limits]\nbody_bytes_max = 99999999999999999999\n", &["toml:2:", "from 1 to"]),
         ("[limits]\nconnect_timeout = 5\n", &["toml:2:", "a duration from \"100ms\" to \"1m\""]),
+        ("[accounts]\nenabled = \"yes\"\n", &["toml:2:", "true or false"]),
         ("[store]\nkind = \"mysql\"\n", &["toml:2:", "\"sqlite\" or \"postgres\""]),
         ("[listen]\nmqtt = \"localhost\"\n", &["toml:2:", "an address"]),
         ("[listen]\nmqtt = \n", &["toml:2:", "not TOML"]),
@@ -134,6 +135,11 @@ fn relations_are_checked() {
         ("commit.queue_sends_max=3", "no batch could fill"),
         ("commit.delay_max=1s", ""),
         ("retention.bodies_age_max=1s", "retention.interval"),
+        ("accounts.token_ttl=401d", "accounts.token_ttl"),
+        ("accounts.signup=true", "accounts.signup needs accounts.enabled"),
+        ("limits.conversation_sends_per_s=99", "limits.large_group_sends_per_s"),
+        ("limits.conversation_sends_per_s=0", ""),
+        ("presence.offline_delay_min=21s", "presence.offline_delay_max"),
         ("store.kind=postgres", "store.postgres_url is needed"),
         ("listen.mqtts=127.0.0.1:8883", "listen.tls_cert_file"),
         ("listen.tls_cert_file=x.pem", "listen.tls_key_file"),
@@ -148,6 +154,10 @@ fn relations_are_checked() {
     }
     let issuer = "[[auth.issuers]]\nname = \"godwit\"\nalgorithm = \"ES256\"\nkey_file = \"k\"\n";
     assert!(load_file(issuer, &[], &[]).unwrap_err().contains("embedded issuer's own name"));
+    let signup = "[accounts]\nenabled = true\nsignup = true\n";
+    assert!(load_file(signup, &[], &[]).is_ok());
+    let both = format!("{signup}{}", issuer.replace("\"godwit\"", "\"x\""));
+    assert!(load_file(&both, &[], &[]).unwrap_err().contains("together with auth.issuers"));
 }
 
 #[test]

@@ -55,7 +55,8 @@ pub(crate) fn run(asked: &Dev) -> Result<()> {
         };
         let metrics = metrics::install()?;
         let open = asked.open;
-        let running = wire::start(Parts { config, bound, store, key, admin, metrics, open })?;
+        let running =
+            wire::start(Parts { config, bound, store, key, admin, metrics, open }).await?;
         if open {
             tracing::warn!("OPEN: anonymous clients may do everything on plain topics");
         }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use godwit_core::ids::{ConversationId, DeviceId, Identity, UserId};
-use godwit_core::membership::{ConversationKind, NewConversation, Role};
+use godwit_core::membership::{ConversationKind, Details, NewConversation, Role};
 use godwit_core::store::Store;
 
 use crate::auth::keyring::EmbeddedKey;
@@ -64,6 +64,7 @@ pub(super) async fn conversation(
         id,
         kind: ConversationKind::Direct,
         members: vec![member("alice")?, member("bob")?],
+        details: Details::default(),
         time_ms: now_ms,
     };
     store.create(&new).await.map_err(|error| {

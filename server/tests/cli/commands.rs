@@ -41,6 +41,7 @@ fn mistakes_in_the_configuration_end_every_command_that_reads_it() {
         &["dev"],
         &["migrate", "status"],
         &["token", "--user", "a", "--device", "b"],
+        &["inbox", "check"],
     ] {
         let output = godwit(command).args(["--config", &file]).output().unwrap();
         let error = refused(&output);
@@ -146,4 +147,21 @@ fn the_schema_can_be_looked_at_and_brought_up() {
     assert!(migrate("up").contains("up to date"));
     assert!(migrate("up").contains("up to date"));
     assert!(migrate("status").contains("up to date"));
+}
+
+#[test]
+fn inboxes_can_be_looked_at() {
+    let dir = Dir::new();
+    let check = |arguments: &[&str]| {
+        let command = [&["inbox", "check", "--data", dir.text()], arguments].concat();
+        godwit(&command).output().unwrap()
+    };
+    let error = refused(&check(&[]));
+    assert!(error.contains("there is no database") && error.contains("--data"), "{error}");
+    assert!(!dir.path().join("godwit.db").exists(), "a look makes nothing");
+    done(&godwit(&["migrate", "up", "--data", dir.text()]).output().unwrap());
+    for arguments in [&[][..], &["--repair"]] {
+        let told = done(&check(arguments));
+        assert_eq!(told, "0 conversations looked at: nothing differs\n");
+    }
 }

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use godwit_core::commit::{Send as SendRequest, SendKey};
 use godwit_core::conformance::support::{accepted, fresh_id, group, send};
 use godwit_core::ids::ConversationId;
+use godwit_core::policy::Policy;
 use godwit_core::store::Store;
 use godwit_store_postgres::{Options, PostgresStore};
 use godwit_store_sqlite::SqliteStore;
@@ -53,14 +54,14 @@ async fn measure(
     for writer in 0..writers {
         let store = Arc::clone(&store);
         tasks.spawn(async move {
-            let mut latencies = Vec::new();
+            let (mut latencies, policy) = (Vec::new(), Policy::default());
             // Writers stay apart, as batches of one process' conversations mostly do.
             let mut at = writer * CONVERSATIONS / writers;
             while begin.elapsed() < time {
                 let sends = batch(at, size);
                 at += size;
                 let start = Instant::now();
-                let committed = store.commit(&sends).await.unwrap();
+                let committed = store.commit(&sends, &policy).await.unwrap();
                 latencies.push(start.elapsed());
                 assert!(committed.fates.iter().all(|fate| !accepted(*fate).2));
             }

@@ -94,12 +94,14 @@ fn session(url: &str, statement_timeout: Duration) -> Result<PgConnectOptions, E
             ("lock_timeout", timeout_ms.as_str()),
             // Locks of a process that vanished without a word are released.
             ("idle_in_transaction_session_timeout", timeout_ms.as_str()),
-            // All queries go by an index at any size. Plans are made once, also while the tables
-            // are small and a scan looks cheap, and are kept as they grow.
+            // All queries probe an index at any size. Plans are made once, also while the tables
+            // are small and a scan of a table or of a whole index looks cheap, and are kept as they
+            // grow.
             ("plan_cache_mode", "force_generic_plan"),
             ("enable_seqscan", "off"),
             ("enable_hashjoin", "off"),
             ("enable_mergejoin", "off"),
+            ("random_page_cost", "0"),
             ("jit", "off"),
         ]);
     Ok(options)

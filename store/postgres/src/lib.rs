@@ -4,15 +4,28 @@
 //! by itself. Only when another process was faster is it done again under locks.
 //! It refuses to retry what failed: the caller knows how long its senders can wait.
 //!
-//! Read it in this order: this file, `connect`, `commit` (with `writers`), `conversations`,
-//! `sessions`, `cursors`, `upkeep`.
+//! Read it in this order: this file, `connect`, `commit` (with `writers` and `recent`),
+//! `conversations`, `changes`, `log`; `sessions`, `cursors`; `inbox`, `receipts`, `check`; `people`,
+//! `devices`, `blocks`; `upkeep`.
+//!
+//! Locks are taken in this order, and several of a kind in the order of their keys: the hands of
+//! those who block (advisory), devices, sessions, heads, members, then what goes with them.
 
+mod blocks;
+mod changes;
+mod check;
 mod commit;
 mod connect;
 mod conversations;
 mod cursors;
+mod devices;
 mod error;
+mod hold;
+mod inbox;
 mod limits;
+mod log;
+mod people;
+mod receipts;
 mod recent;
 mod schema;
 mod sessions;
@@ -21,12 +34,14 @@ mod writers;
 
 use std::time::Duration;
 
+use godwit_core::change::{ChangeRequest, Refused};
 use godwit_core::commit::{Committed, Send as SendRequest};
 use godwit_core::cursor::{Behind, Feed, Move, Opened, Opening, SubscriptionChange};
 use godwit_core::entry::Entry;
 use godwit_core::ids::{ConversationId, Identity, Seq, UserId};
-use godwit_core::membership::{ChangeRequest, Conversation, NewConversation, Refused};
-use godwit_core::store::{Error, OutboxEvent, Page, Pending, Prune, Pruned, Store};
+use godwit_core::membership::{Conversation, NewConversation, Stay};
+use godwit_core::policy::Policy;
+use godwit_core::store::{Error, OutboxEvent, Page, Pending, Prune, Pruned, Range, Store};
 use sqlx::postgres::PgPool;
 use sqlx::{Postgres, Transaction};
 use uuid::Uuid;
@@ -71,19 +86,32 @@ fn column(id: ConversationId) -> Uuid {
 }
 
 impl Store for PostgresStore {
-    fn commit<'a>(&'a self, batch: &'a [SendRequest]) -> Pending<'a, Committed> {
-        self.bounded(commit::commit(self, batch))
+    fn commit<'a>(
+        &'a self,
+        batch: &'a [SendRequest],
+        policy: &'a Policy,
+    ) -> Pending<'a, Committed> {
+        self.bounded(commit::commit(self, batch, policy))
     }
 
     fn create<'a>(&'a self, new: &'a NewConversation) -> Pending<'a, Conversation> {
         self.bounded(conversations::create(self, new))
     }
 
-    fn change_members<'a>(
+    fn change<'a>(
         &'a self,
         request: &'a ChangeRequest,
     ) -> Pending<'a, Result<(Entry, Conversation), Refused>> {
-        self.bounded(conversations::change_members(self, request))
+        self.bounded(changes::change(self, request))
+    }
+
+    fn stays<'a>(
+        &'a self,
+        id: ConversationId,
+        after: Option<(Seq, UserId)>,
+        limit: u32,
+    ) -> Pending<'a, Vec<Stay>> {
+        self.bounded(conversations::stays(self, id, after, limit))
     }
 
     fn conversation(&self, id: ConversationId) -> Pending<'_, Option<Conversation>> {
@@ -102,11 +130,11 @@ impl Store for PostgresStore {
     fn read_log(
         &self,
         id: ConversationId,
-        after: Seq,
+        range: Range,
         limit: u32,
         bytes_max: usize,
     ) -> Pending<'_, Option<Page>> {
-        self.bounded(conversations::read_log(self, id, after, limit, bytes_max))
+        self.bounded(log::read(self, id, range, limit, bytes_max))
     }
 
     fn open_sessions<'a>(&'a self, batch: &'a [Opening]) -> Pending<'a, Vec<Opened>> {

@@ -23,6 +23,18 @@ pub(crate) const QUIET: Duration = Duration::from_secs(5);
 /// The oldest Postgres that is supported, as `server_version_num`.
 pub(crate) const SERVER_VERSION_MIN: i32 = 150_000;
 
-/// Conversations that a process remembers after its own commits, about 200 bytes each: 13 MiB. When
-/// full, all are forgotten and read again.
+/// Conversations that a process remembers after its own commits, about 250 bytes each with two
+/// senders: 16 MiB. When full, all are forgotten and read again.
 pub(crate) const RECENT_CONVERSATIONS_MAX: usize = 65_536;
+
+/// Senders that are remembered of one conversation, 32 bytes each. They are looked through one by
+/// one. When full, all but the newest are forgotten and read again.
+pub(crate) const RECENT_SENDERS_MAX: usize = 64;
+
+/// The longest that one part of a check of inboxes takes, besides waiting for a connection: some
+/// million entries a conversation. What takes longer counts as away: ask for fewer conversations.
+pub(crate) const CHECK: Duration = Duration::from_mins(10);
+
+/// Differences of one kind that a part of a check tells, about 200 bytes each. What is beyond is
+/// mended untold, or told when the first ones were mended.
+pub(crate) const DIFFERENCES_MAX: i64 = 1_000;

@@ -81,12 +81,15 @@ async fn load(
     Ok(kept)
 }
 
-fn identity(user: &str, device: &str) -> Result<Identity, Error> {
+pub(crate) fn identity(user: &str, device: &str) -> Result<Identity, Error> {
     Ok(Identity { user: stored::user(user)?, device: stored::device(device)? })
 }
 
 /// Removes sessions with their subscriptions and cursors.
-async fn forget(connection: &mut PgConnection, devices: &[Identity]) -> Result<(), Error> {
+pub(crate) async fn forget(
+    connection: &mut PgConnection,
+    devices: &[Identity],
+) -> Result<(), Error> {
     if devices.is_empty() {
         return Ok(());
     }

@@ -1,6 +1,7 @@
 //! Stage 9's side of the store: the outbox, what is due for removal, and a sign of life.
 
 use godwit_core::ids::ConversationId;
+use godwit_core::people::KEY_KEPT_MS;
 use godwit_core::store::{Error, OutboxEvent, Prune, Pruned};
 use godwit_core::stored::{self, signed};
 
@@ -55,8 +56,14 @@ pub(crate) async fn prune(store: &PostgresStore, prune: Prune) -> Result<Pruned,
             .rows_affected();
     }
     let sessions = sessions::prune(&mut tx, prune.now_ms, prune.rows_max).await?;
+    let keys_until_ms = signed(prune.now_ms.saturating_sub(KEY_KEPT_MS));
+    let keys = sqlx::query_file!("queries/request_keys/prune.sql", keys_until_ms, rows_max)
+        .execute(&mut *tx)
+        .await
+        .map_err(from_driver)?
+        .rows_affected();
     tx.commit().await.map_err(from_driver)?;
-    Ok(Pruned { bodies, sessions })
+    Ok(Pruned { bodies, sessions, keys })
 }
 
 /// See [`godwit_core::store::Store::ping`].

@@ -1,8 +1,9 @@
 //! Stage 4: one transaction for a batch of sends.
 
-use godwit_core::commit::{Committed, Head, Loaded, Send as SendRequest, plan};
+use godwit_core::commit::{Committed, Head, Loaded, Send as SendRequest, Standing, Target, plan};
 use godwit_core::entry::Entry;
-use godwit_core::ids::ConversationId;
+use godwit_core::ids::{ConversationId, Seq};
+use godwit_core::policy::Policy;
 use godwit_core::store::Error;
 use godwit_core::stored;
 use sqlx::SqliteConnection;
@@ -12,18 +13,25 @@ use crate::error::from_driver;
 use crate::pack::Pack;
 
 /// See [`godwit_core::store::Store::commit`].
-pub(crate) async fn commit(store: &SqliteStore, batch: &[SendRequest]) -> Result<Committed, Error> {
+pub(crate) async fn commit(
+    store: &SqliteStore,
+    batch: &[SendRequest],
+    policy: &Policy,
+) -> Result<Committed, Error> {
     let mut tx = store.begin().await?;
-    let loaded = load(&mut tx, batch).await?;
-    let plan = plan(batch, loaded);
+    let mut loaded = load(&mut tx, batch).await?;
+    load_targets(&mut tx, batch, &mut loaded).await?;
+    let plan = plan(batch, loaded, policy);
     if !plan.entries.is_empty() {
         append(&mut tx, &plan.entries, &plan.heads).await?;
+        mention(&mut tx, &plan.entries).await?;
+        erase(&mut tx, &plan.erase).await?;
         tx.commit().await.map_err(from_driver)?;
     }
     Ok(plan.committed())
 }
 
-/// Reads what the batch touches.
+/// Reads heads, standings and earlier results.
 async fn load(connection: &mut SqliteConnection, batch: &[SendRequest]) -> Result<Loaded, Error> {
     let keys: Vec<String> = batch.iter().map(|send| send.key.to_stored()).collect();
     let mut pack = Pack::new();
@@ -42,18 +50,27 @@ async fn load(connection: &mut SqliteConnection, batch: &[SendRequest]) -> Resul
             return Err(stored::broken("place"));
         };
         let id = send.conversation;
-        if let (Some(seq), Some(chain), Some(version)) =
-            (row.head_seq, row.head_chain, row.group_version)
+        if let (Some(seq), Some(chain), Some(version), Some(number), Some(kind)) =
+            (row.head_seq, row.head_chain, row.group_version, row.number, row.kind)
         {
+            let active_seq = stored::seq(row.active_seq.unwrap_or_default())?;
+            let active_ms = stored::unsigned("activity", row.active_ms.unwrap_or_default())?;
             let head = Head {
                 seq: stored::seq(seq)?,
                 chain: stored::chain(&chain)?,
                 group_version: stored::unsigned("group version", version)?,
+                number: stored::unsigned("number", number)?,
+                active: (active_seq, active_ms),
+                kind: stored::conversation_kind(kind)?,
+                expiry_s: stored::expiry_s(row.expiry_s)?,
             };
             loaded.heads.insert(id, head);
         }
-        if row.is_member {
-            loaded.members.insert((id, send.from.user.clone()));
+        if let (Some(role), Some(visible), Some(blocked)) = (row.role, row.visible_seq, row.blocked)
+        {
+            let (role, visible_seq) = (stored::role(role)?, stored::seq(visible)?);
+            let standing = Standing { role, visible_seq, blocked };
+            loaded.members.insert((id, send.from.user.clone()), standing);
         }
         if let (Some(message_id), Some(seq)) = (row.message_id, row.seq) {
             let first = (stored::message_id(&message_id)?, stored::seq(seq)?);
@@ -61,6 +78,41 @@ async fn load(connection: &mut SqliteConnection, batch: &[SendRequest]) -> Resul
         }
     }
     Ok(loaded)
+}
+
+/// Reads what sends are about. A batch of plain messages asks for nothing.
+async fn load_targets(
+    connection: &mut SqliteConnection,
+    batch: &[SendRequest],
+    loaded: &mut Loaded,
+) -> Result<(), Error> {
+    let mut pack = Pack::new();
+    for (place, send) in batch.iter().enumerate() {
+        if let Some(target) = send.act.target() {
+            pack.target(place, send.conversation, target, send.act.kind(), &send.from.user);
+        }
+    }
+    if pack.is_empty() {
+        return Ok(());
+    }
+    let (rows, blob) = pack.finish();
+    let rows = sqlx::query_file!("queries/messages/targets.sql", rows, blob)
+        .fetch_all(connection)
+        .await
+        .map_err(from_driver)?;
+    for row in rows {
+        let place = usize::try_from(row.place).map_err(|_| stored::broken("place"))?;
+        let target = Target {
+            kind: stored::entry_kind(row.kind)?,
+            sender: stored::user(&row.sender)?,
+            time_ms: stored::unsigned("time", row.time_ms)?,
+            expires_ms: row.expires_ms.map(|at| stored::unsigned("expiry", at)).transpose()?,
+            gone: row.body_gone,
+            repeats: u32::try_from(row.repeats).map_err(|_| stored::broken("count"))?,
+        };
+        loaded.targets.insert(place, target);
+    }
+    Ok(())
 }
 
 /// Writes entries, their events, and the heads after them.
@@ -89,6 +141,52 @@ pub(crate) async fn append(
     let (rows, blob) = pack.finish();
     sqlx::query_file!("queries/conversations/advance.sql", rows, blob)
         .execute(&mut *connection)
+        .await
+        .map_err(from_driver)?;
+    Ok(())
+}
+
+/// Notes whom the new messages name. Naming oneself is nothing to be told of.
+async fn mention(
+    connection: &mut SqliteConnection,
+    entries: &[(Entry, String)],
+) -> Result<(), Error> {
+    let mut pack = Pack::new();
+    for (entry, _) in entries {
+        for user in entry.mentions.iter().filter(|user| **user != entry.sender) {
+            pack.mention(entry.conversation, user, entry.seq);
+        }
+    }
+    if pack.is_empty() {
+        return Ok(());
+    }
+    let (rows, blob) = pack.finish();
+    sqlx::query_file!("queries/mentions/append.sql", rows, blob)
+        .execute(connection)
+        .await
+        .map_err(from_driver)?;
+    Ok(())
+}
+
+/// Empties deleted messages and their edits; nobody is mentioned by them any more.
+async fn erase(
+    connection: &mut SqliteConnection,
+    messages: &[(ConversationId, Seq)],
+) -> Result<(), Error> {
+    if messages.is_empty() {
+        return Ok(());
+    }
+    let mut pack = Pack::new();
+    for (conversation, seq) in messages {
+        pack.message(*conversation, *seq);
+    }
+    let (rows, blob) = pack.finish();
+    sqlx::query_file!("queries/messages/erase.sql", rows, blob)
+        .execute(&mut *connection)
+        .await
+        .map_err(from_driver)?;
+    sqlx::query_file!("queries/mentions/erase.sql", rows, blob)
+        .execute(connection)
         .await
         .map_err(from_driver)?;
     Ok(())

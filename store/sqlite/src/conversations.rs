@@ -1,18 +1,15 @@
-//! Conversations, their members, and pages of their logs.
+//! Conversations and their members: created and read. How they change: `changes`.
 
-use godwit_core::commit::{Head, SendKey};
-use godwit_core::entry::{ChainHash, Entry};
-use godwit_core::ids::{ConversationId, Identity, Seq, UserId};
-use godwit_core::limits::MEMBERS_MAX;
+use godwit_core::entry::ChainHash;
+use godwit_core::ids::{ConversationId, Seq, UserId};
 use godwit_core::membership::{
-    ChangeRequest, Conversation, Direction, NewConversation, Refused, Role, apply, decide,
+    Conversation, ConversationKind, Details, Member, NewConversation, Stay,
 };
-use godwit_core::store::{Error, Page};
-use godwit_core::stored::{self, ConversationColumns, EntryColumns, signed};
+use godwit_core::store::Error;
+use godwit_core::stored::{self, ConversationColumns, MemberColumns, signed};
 use sqlx::{SqliteConnection, SqliteExecutor};
 
 use crate::SqliteStore;
-use crate::commit::append;
 use crate::error::from_driver;
 use crate::pack;
 
@@ -24,17 +21,27 @@ pub(crate) async fn create(
     let mut tx = store.begin().await?;
     let (id, kind) = (&new.id.as_bytes()[..], new.kind.code());
     let (chain, created_ms) = (&ChainHash::ZERO.0[..], signed(new.time_ms));
-    let inserted =
-        sqlx::query_file!("queries/conversations/insert.sql", id, kind, chain, created_ms)
-            .execute(&mut *tx)
-            .await
-            .map_err(from_driver)?
-            .rows_affected();
+    let (expiry_s, next_tag) = (new.details.expiry_s, new.members.len() as u64 + 1);
+    let next_tag = signed(next_tag);
+    let inserted = sqlx::query_file!(
+        "queries/conversations/insert.sql",
+        id,
+        kind,
+        chain,
+        created_ms,
+        expiry_s,
+        next_tag
+    )
+    .execute(&mut *tx)
+    .await
+    .map_err(from_driver)?
+    .rows_affected();
     if inserted > 0 {
-        for role in [Role::Owner, Role::Member] {
-            let users: Vec<UserId> =
-                new.members.iter().filter(|(_, r)| *r == role).map(|(u, _)| u.clone()).collect();
-            join(&mut tx, new.id, &users, Seq::ZERO, role).await?;
+        let members = first_members(&mut tx, new).await?;
+        join(&mut tx, new.id, &members).await?;
+        // The expiry stands on the conversation itself.
+        if (Details { expiry_s: None, ..new.details.clone() }) != Details::default() {
+            put_details(&mut tx, new.id, &new.details).await?;
         }
     }
     let created = get(&mut *tx, new.id).await?.ok_or_else(|| stored::broken("conversation"))?;
@@ -42,86 +49,74 @@ pub(crate) async fn create(
     Ok(created)
 }
 
-async fn join(
+/// The members of a new conversation: tags count in the order given.
+async fn first_members(
+    connection: &mut SqliteConnection,
+    new: &NewConversation,
+) -> Result<Vec<Member>, Error> {
+    let mut members: Vec<Member> = new
+        .members
+        .iter()
+        .zip(1..)
+        .map(|((user, role), tag)| Member {
+            user: user.clone(),
+            role: *role,
+            joined_seq: Seq::ZERO,
+            visible_seq: Seq::ZERO,
+            tag,
+            blocked: false,
+        })
+        .collect();
+    if let (ConversationKind::Direct, [first, second]) = (new.kind, members.as_mut_slice()) {
+        let (a, b) = (first.user.as_str(), second.user.as_str());
+        let blocking = sqlx::query_file_scalar!("queries/blocks/between.sql", a, b)
+            .fetch_all(connection)
+            .await
+            .map_err(from_driver)?;
+        let blocks = |user: &UserId| blocking.iter().any(|name| name == user.as_str());
+        (first.blocked, second.blocked) = (blocks(&second.user), blocks(&first.user));
+    }
+    Ok(members)
+}
+
+/// Adds members.
+pub(crate) async fn join(
     connection: &mut SqliteConnection,
     conversation: ConversationId,
-    users: &[UserId],
-    joined: Seq,
-    role: Role,
+    members: &[Member],
 ) -> Result<(), Error> {
-    let (id, users) = (&conversation.as_bytes()[..], pack::users(users));
-    let (joined_seq, role) = (signed(joined.0), role.code());
-    sqlx::query_file!("queries/members/insert.sql", id, users, joined_seq, role)
+    let (id, rows) = (&conversation.as_bytes()[..], pack::members(members));
+    sqlx::query_file!("queries/members/insert.sql", id, rows)
         .execute(connection)
         .await
         .map_err(from_driver)?;
     Ok(())
 }
 
-/// See [`godwit_core::store::Store::change_members`].
-pub(crate) async fn change_members(
-    store: &SqliteStore,
-    request: &ChangeRequest,
-) -> Result<Result<(Entry, Conversation), Refused>, Error> {
-    let mut tx = store.begin().await?;
-    let Some(conversation) = get(&mut *tx, request.conversation).await? else {
-        return Ok(Err(Refused::Unknown));
-    };
-    // The change's own key: a repeated one is told what the first did.
-    let key = SendKey::Server(request.message_id).to_stored();
-    let from = request.actor.clone().unwrap_or_else(Identity::operator);
-    if let Some(entry) = by_key(&mut tx, request.conversation, &from, &key).await? {
-        return Ok(Ok((entry, conversation)));
-    }
-    let change = match decide(&conversation, request, MEMBERS_MAX) {
-        Ok(change) => change,
-        Err(refused) => return Ok(Err(refused)),
-    };
-    let (entry, conversation) = apply(conversation, &change, request);
-    match change.direction {
-        Direction::Added => {
-            let joined = Seq(entry.seq.0.saturating_sub(1));
-            join(&mut tx, conversation.id, &change.users, joined, Role::Member).await?;
-        }
-        Direction::Removed => {
-            let (id, users) = (&conversation.id.as_bytes()[..], pack::users(&change.users));
-            let left_seq = signed(entry.seq.0);
-            sqlx::query_file!("queries/members/leave.sql", id, users, left_seq)
-                .execute(&mut *tx)
-                .await
-                .map_err(from_driver)?;
-            sqlx::query_file!("queries/cursors/leave.sql", id, users)
-                .execute(&mut *tx)
-                .await
-                .map_err(from_driver)?;
-        }
-    }
-    let head = Head {
-        seq: conversation.head_seq,
-        chain: conversation.head_chain,
-        group_version: conversation.group_version,
-    };
-    let entries = [(entry, key)];
-    append(&mut tx, &entries, &[(conversation.id, head)]).await?;
-    tx.commit().await.map_err(from_driver)?;
-    let [(entry, _)] = entries;
-    Ok(Ok((entry, conversation)))
-}
-
-async fn by_key(
+/// Writes title, description and history setting.
+pub(crate) async fn put_details(
     connection: &mut SqliteConnection,
     conversation: ConversationId,
-    from: &Identity,
-    key: &str,
-) -> Result<Option<Entry>, Error> {
+    details: &Details,
+) -> Result<(), Error> {
     let id = &conversation.as_bytes()[..];
-    let (user, device) = (from.user.as_str(), from.device.as_str());
-    sqlx::query_file_as!(EntryColumns, "queries/messages/by_key.sql", id, user, device, key)
-        .fetch_optional(connection)
-        .await
-        .map_err(from_driver)?
-        .map(|columns| columns.entry(conversation))
-        .transpose()
+    let (title, title_seq) = (&details.title, signed(details.title_seq.0));
+    let (description, description_seq) = (&details.description, signed(details.description_seq.0));
+    let (history, changed_seq) = (details.history.code(), signed(details.changed_seq.0));
+    sqlx::query_file!(
+        "queries/details/put.sql",
+        id,
+        title,
+        title_seq,
+        description,
+        description_seq,
+        history,
+        changed_seq
+    )
+    .execute(connection)
+    .await
+    .map_err(from_driver)?;
+    Ok(())
 }
 
 /// See [`godwit_core::store::Store::conversation`].
@@ -135,20 +130,45 @@ pub(crate) async fn get(
         .await
         .map_err(from_driver)?;
     let mut found = None;
-    let mut members = Vec::with_capacity(rows.len());
+    let mut members = Vec::with_capacity(rows.len().saturating_sub(1));
     for row in rows {
-        if let (Some(user), Some(role), Some(joined)) = (row.user_id, row.role, row.joined_seq) {
-            members.push(stored::member(&user, role, joined)?);
+        if let Some(user_id) = row.user_id {
+            let columns = MemberColumns {
+                user_id,
+                role: whole(row.role)?,
+                joined_seq: whole(row.joined_seq)?,
+                visible_seq: whole(row.visible_seq)?,
+                tag: whole(row.tag)?,
+                blocked: whole(row.blocked)?,
+            };
+            members.push(columns.member()?);
+            continue;
         }
         found = Some(ConversationColumns {
-            id: row.id,
-            kind: row.kind,
-            head_seq: row.head_seq,
-            head_chain: row.head_chain,
-            group_version: row.group_version,
+            id: whole(row.id)?,
+            kind: whole(row.kind)?,
+            head_seq: whole(row.head_seq)?,
+            head_chain: whole(row.head_chain)?,
+            group_version: whole(row.group_version)?,
+            number: whole(row.number)?,
+            active_seq: whole(row.active_seq)?,
+            active_ms: whole(row.active_ms)?,
+            expiry_s: row.expiry_s,
+            next_tag: whole(row.next_tag)?,
+            history: whole(row.history)?,
+            title: whole(row.title)?,
+            title_seq: whole(row.title_seq)?,
+            description: whole(row.description)?,
+            description_seq: whole(row.description_seq)?,
+            changed_seq: whole(row.changed_seq)?,
         });
     }
     found.map(|columns| columns.conversation(members)).transpose()
+}
+
+/// A column that its half of the rows always has.
+fn whole<T>(column: Option<T>) -> Result<T, Error> {
+    column.ok_or_else(|| stored::broken("conversation"))
 }
 
 /// See [`godwit_core::store::Store::conversations_of`].
@@ -176,50 +196,35 @@ pub(crate) async fn of_user(
     .collect()
 }
 
-/// See [`godwit_core::store::Store::read_log`].
-pub(crate) async fn read_log(
+/// See [`godwit_core::store::Store::stays`].
+pub(crate) async fn stays(
     store: &SqliteStore,
     id: ConversationId,
-    after: Seq,
+    after: Option<(Seq, UserId)>,
     limit: u32,
-    bytes_max: usize,
-) -> Result<Option<Page>, Error> {
-    let (key, after) = (&id.as_bytes()[..], signed(after.0));
-    let bytes_max = i64::try_from(bytes_max).unwrap_or(i64::MAX);
-    let rows = sqlx::query_file!("queries/messages/page.sql", key, after, limit, bytes_max)
+) -> Result<Vec<Stay>, Error> {
+    let id = &id.as_bytes()[..];
+    // Every place is above -1.
+    let (joined, user) =
+        after.map_or((-1, String::new()), |(seq, user)| (signed(seq.0), user.as_str().to_owned()));
+    sqlx::query_file!("queries/members/stays.sql", id, joined, user, limit)
         .fetch_all(&store.readers)
         .await
-        .map_err(from_driver)?;
-    let mut page: Option<Page> = None;
-    for row in rows {
-        let head_seq = stored::seq(row.head_seq)?;
-        let page = page.get_or_insert_with(|| Page { entries: Vec::new(), head_seq });
-        // Only the row that stands for an empty page has no sequence; all others have all columns.
-        let (Some(seq), Some(message_id), Some(kind), Some(sender), Some(device)) =
-            (row.seq, row.message_id, row.kind, row.sender, row.device)
-        else {
-            continue;
-        };
-        let (Some(time_ms), Some(chain), Some(body_gone), Some(body)) =
-            (row.time_ms, row.chain, row.body_gone, row.body)
-        else {
-            return Err(stored::broken("entry"));
-        };
-        let (reply_to, expires_ms) = (row.reply_to, row.expires_ms);
-        let columns = EntryColumns {
-            seq,
-            message_id,
-            kind,
-            sender,
-            device,
-            time_ms,
-            chain,
-            reply_to,
-            expires_ms,
-            body_gone,
-            body,
-        };
-        page.entries.push(columns.entry(id)?);
-    }
-    Ok(page)
+        .map_err(from_driver)?
+        .into_iter()
+        .map(|row| {
+            let columns = MemberColumns {
+                user_id: row.user_id,
+                role: row.role,
+                joined_seq: row.joined_seq,
+                visible_seq: row.visible_seq,
+                tag: row.tag,
+                blocked: row.blocked,
+            };
+            Ok(Stay {
+                member: columns.member()?,
+                left_seq: row.left_seq.map(stored::seq).transpose()?,
+            })
+        })
+        .collect()
 }

@@ -37,6 +37,7 @@ pub(crate) fn from_migration(error: sqlx::migrate::MigrateError) -> Error {
 mod tests {
     use godwit_core::commit::Send as SendRequest;
     use godwit_core::conformance::support::{accepted, checked_log, cid, commit_one, group, send};
+    use godwit_core::policy::Policy;
     use godwit_core::store::{Error, Store as _};
     use sqlx::AssertSqlSafe;
 
@@ -57,7 +58,7 @@ mod tests {
         let big =
             || SendRequest { body: vec![7; 200_000].into(), ..send(cid(1), "alice:d", "big") };
         limit_pages(&store, 40).await;
-        let refused = store.commit(&[big()]).await;
+        let refused = store.commit(&[big()], &Policy::default()).await;
         assert!(matches!(refused, Err(Error::Unavailable(_))), "{refused:?}");
         limit_pages(&store, 1 << 30).await;
         assert!(!accepted(commit_one(&store, big()).await).2);

@@ -4,27 +4,38 @@
 //! disk before it returns (`synchronous = FULL`), because a PUBACK means COMMIT. It refuses to
 //! share its file with another serving process in any useful way: a second writer waits.
 //!
-//! Read it in this order: this file, `commit`, `conversations`, `sessions`, `cursors`, `upkeep`;
-//! `pack` says how a batch travels in one statement.
+//! Read it in this order: this file, `commit`, `conversations`, `changes`, `log`, `sessions`,
+//! `cursors`, `upkeep`; then what people see beside the log: `inbox`, `receipts`, `check`, `people`,
+//! `devices`, `blocks`. `pack` says how a batch travels in one statement.
 
+mod blocks;
+mod changes;
+mod check;
 mod commit;
 mod conversations;
 mod cursors;
+mod devices;
 mod error;
+mod inbox;
 mod limits;
+mod log;
 mod pack;
+mod people;
+mod receipts;
 mod schema;
 mod sessions;
 mod upkeep;
 
 use std::path::Path;
 
+use godwit_core::change::{ChangeRequest, Refused};
 use godwit_core::commit::{Committed, Send as SendRequest};
 use godwit_core::cursor::{Behind, Feed, Move, Opened, Opening, SubscriptionChange};
 use godwit_core::entry::Entry;
 use godwit_core::ids::{ConversationId, Identity, Seq, UserId};
-use godwit_core::membership::{ChangeRequest, Conversation, NewConversation, Refused};
-use godwit_core::store::{Error, OutboxEvent, Page, Pending, Prune, Pruned, Store};
+use godwit_core::membership::{Conversation, NewConversation, Stay};
+use godwit_core::policy::Policy;
+use godwit_core::store::{Error, OutboxEvent, Page, Pending, Prune, Pruned, Range, Store};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
@@ -95,19 +106,32 @@ impl SqliteStore {
 }
 
 impl Store for SqliteStore {
-    fn commit<'a>(&'a self, batch: &'a [SendRequest]) -> Pending<'a, Committed> {
-        Box::pin(commit::commit(self, batch))
+    fn commit<'a>(
+        &'a self,
+        batch: &'a [SendRequest],
+        policy: &'a Policy,
+    ) -> Pending<'a, Committed> {
+        Box::pin(commit::commit(self, batch, policy))
     }
 
     fn create<'a>(&'a self, new: &'a NewConversation) -> Pending<'a, Conversation> {
         Box::pin(conversations::create(self, new))
     }
 
-    fn change_members<'a>(
+    fn change<'a>(
         &'a self,
         request: &'a ChangeRequest,
     ) -> Pending<'a, Result<(Entry, Conversation), Refused>> {
-        Box::pin(conversations::change_members(self, request))
+        Box::pin(changes::change(self, request))
+    }
+
+    fn stays<'a>(
+        &'a self,
+        id: ConversationId,
+        after: Option<(Seq, UserId)>,
+        limit: u32,
+    ) -> Pending<'a, Vec<Stay>> {
+        Box::pin(conversations::stays(self, id, after, limit))
     }
 
     fn conversation(&self, id: ConversationId) -> Pending<'_, Option<Conversation>> {
@@ -126,11 +150,11 @@ impl Store for SqliteStore {
     fn read_log(
         &self,
         id: ConversationId,
-        after: Seq,
+        range: Range,
         limit: u32,
         bytes_max: usize,
     ) -> Pending<'_, Option<Page>> {
-        Box::pin(conversations::read_log(self, id, after, limit, bytes_max))
+        Box::pin(log::read_log(self, id, range, limit, bytes_max))
     }
 
     fn open_sessions<'a>(&'a self, batch: &'a [Opening]) -> Pending<'a, Vec<Opened>> {

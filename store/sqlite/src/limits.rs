@@ -15,3 +15,7 @@ pub(crate) const BUSY: Duration = Duration::from_secs(5);
 /// Pages of the write-ahead log (4 KiB each) after which SQLite copies them into the database: 16
 /// MiB. Higher means fewer of these stalls, and a longer recovery after a crash.
 pub(crate) const CHECKPOINT_PAGES: &str = "4000";
+
+/// Differences of mentions that a check tells for one conversation, and mends in one statement. About
+/// 100 bytes each; what is beyond is mended all the same.
+pub(crate) const MENTION_DIFFERENCES_MAX: u32 = 1000;

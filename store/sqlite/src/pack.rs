@@ -7,9 +7,11 @@
 use std::fmt::Write as _;
 
 use godwit_core::commit::Head;
-use godwit_core::entry::Entry;
-use godwit_core::ids::{ConversationId, Identity, UserId};
-use godwit_core::stored::signed;
+use godwit_core::entry::{Entry, EntryKind};
+use godwit_core::ids::{ConversationId, Identity, Seq, UserId};
+use godwit_core::membership::{Member, Role};
+use godwit_core::receipt::Cursors;
+use godwit_core::stored::{mentions_text, signed};
 
 /// Rows being packed.
 #[derive(Debug)]
@@ -23,6 +25,11 @@ impl Pack {
     /// an empty blob for NULL.
     pub(crate) fn new() -> Self {
         Self { rows: "[".to_owned(), blob: vec![0] }
+    }
+
+    /// Whether there is no row yet.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rows.len() == 1
     }
 
     /// The two parameters.
@@ -53,6 +60,20 @@ impl Pack {
         self.row(format_args!(r#"[{at},"{}","{}","{key}"]"#, from.user, from.device));
     }
 
+    /// A row of `messages/targets`.
+    pub(crate) fn target(
+        &mut self,
+        place: usize,
+        conversation: ConversationId,
+        target: Seq,
+        kind: EntryKind,
+        sender: &UserId,
+    ) {
+        let at = self.bytes(conversation.as_bytes());
+        let (target, kind) = (signed(target.0), kind.code());
+        self.row(format_args!(r#"[{at},{place},{target},{kind},"{sender}"]"#));
+    }
+
     /// A row of `messages/append` and `outbox/append`.
     pub(crate) fn entry(&mut self, entry: &Entry, key: &str) {
         let at = self.bytes(entry.conversation.as_bytes());
@@ -61,19 +82,48 @@ impl Pack {
         self.bytes(&entry.body);
         let (len, seq, kind) = (entry.body.len(), entry.seq, entry.kind.code());
         let (sender, device) = (&entry.sender, &entry.device);
-        let time_ms = signed(entry.time_ms);
+        let (time_ms, number) = (signed(entry.time_ms), entry.number);
         let reply_to = Nullable(entry.reply_to.map(|seq| signed(seq.0)));
+        let target = Nullable(entry.target.map(|seq| signed(seq.0)));
+        let mentions = Nullable(mentions_text(&entry.mentions).map(Quoted));
         let expires_ms = Nullable(entry.expires_ms.map(signed));
+        let gone = u8::from(entry.body_gone);
         self.row(format_args!(
-            r#"[{at},{len},{seq},{kind},"{sender}","{device}","{key}",{time_ms},{reply_to},{expires_ms}]"#
+            r#"[{at},{len},{seq},{kind},"{sender}","{device}","{key}",{time_ms},{reply_to},{target},{mentions},{number},{expires_ms},{gone}]"#
         ));
+    }
+
+    /// A row of `mentions/append` and `mentions/remove`.
+    pub(crate) fn mention(&mut self, conversation: ConversationId, user: &UserId, seq: Seq) {
+        let at = self.bytes(conversation.as_bytes());
+        self.row(format_args!(r#"[{at},"{user}",{seq}]"#));
+    }
+
+    /// A row of `messages/erase` and `mentions/erase`.
+    pub(crate) fn message(&mut self, conversation: ConversationId, seq: Seq) {
+        let at = self.bytes(conversation.as_bytes());
+        self.row(format_args!("[{at},{seq}]"));
+    }
+
+    /// A row of `inbox/load_cursors`.
+    pub(crate) fn member(&mut self, conversation: ConversationId, user: &UserId) {
+        let at = self.bytes(conversation.as_bytes());
+        self.row(format_args!(r#"[{at},"{user}"]"#));
+    }
+
+    /// A row of `inbox/put_cursors`.
+    pub(crate) fn cursors(&mut self, conversation: ConversationId, user: &UserId, to: Cursors) {
+        let at = self.bytes(conversation.as_bytes());
+        self.row(format_args!(r#"[{at},"{user}",{},{}]"#, to.delivered, to.read));
     }
 
     /// A row of `conversations/advance`.
     pub(crate) fn head(&mut self, conversation: ConversationId, head: &Head) {
         let at = self.bytes(conversation.as_bytes());
         self.bytes(&head.chain.0);
-        self.row(format_args!("[{at},{},{}]", head.seq, head.group_version));
+        let (active_seq, active_ms) = (head.active.0, signed(head.active.1));
+        let Head { seq, group_version, number, .. } = head;
+        self.row(format_args!("[{at},{seq},{group_version},{number},{active_seq},{active_ms}]"));
     }
 
     /// A row of `cursors/advance`.
@@ -85,15 +135,24 @@ impl Pack {
     }
 }
 
-/// A number or `null`.
-struct Nullable(Option<i64>);
+/// A value or `null`.
+struct Nullable<T>(Option<T>);
 
-impl std::fmt::Display for Nullable {
+impl<T: std::fmt::Display> std::fmt::Display for Nullable<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.0 {
-            Some(number) => number.fmt(f),
+        match &self.0 {
+            Some(value) => value.fmt(f),
             None => f.write_str("null"),
         }
+    }
+}
+
+/// A text of the ids' alphabet and spaces.
+struct Quoted(String);
+
+impl std::fmt::Display for Quoted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, r#""{}""#, self.0)
     }
 }
 
@@ -117,9 +176,39 @@ pub(crate) fn users(users: &[UserId]) -> String {
     })
 }
 
+/// `[["alice",3], ...]`: the rows of `members/roles`.
+pub(crate) fn roles(roles: &[(UserId, Role)]) -> String {
+    rows(roles, |(user, role), text| {
+        let _ = write!(text, r#"["{user}",{}]"#, role.code());
+    })
+}
+
+/// The rows of `members/insert`.
+pub(crate) fn members(members: &[Member]) -> String {
+    rows(members, |member, text| {
+        let Member { user, role, joined_seq, visible_seq, tag, blocked } = member;
+        let (role, blocked) = (role.code(), u8::from(*blocked));
+        let _ = write!(text, r#"["{user}",{role},{joined_seq},{visible_seq},{tag},{blocked}]"#);
+    })
+}
+
 /// `[["alice","phone"], ...]`.
 pub(crate) fn devices(devices: &[Identity]) -> String {
     rows(devices, |device, text| {
         let _ = write!(text, r#"["{}","{}"]"#, device.user, device.device);
+    })
+}
+
+/// `[["alice","phone",1800000000000], ...]`: the rows of `devices/note`.
+pub(crate) fn connected(devices: &[(Identity, u64)]) -> String {
+    rows(devices, |(device, at), text| {
+        let _ = write!(text, r#"["{}","{}",{}]"#, device.user, device.device, signed(*at));
+    })
+}
+
+/// `[["alice",1800000000000], ...]`: the rows of `users/seen`.
+pub(crate) fn seen(users: &[(UserId, u64)]) -> String {
+    rows(users, |(user, at), text| {
+        let _ = write!(text, r#"["{user}",{}]"#, signed(*at));
     })
 }

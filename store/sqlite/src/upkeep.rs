@@ -1,5 +1,6 @@
 //! Stage 9's side of the store: the outbox, what is due for removal, and a sign of life.
 
+use godwit_core::people::KEY_KEPT_MS;
 use godwit_core::store::{Error, OutboxEvent, Prune, Pruned};
 use godwit_core::stored::{self, signed};
 
@@ -56,8 +57,14 @@ pub(crate) async fn prune(store: &SqliteStore, prune: Prune) -> Result<Pruned, E
             .rows_affected();
     }
     let sessions = sessions::prune(&mut tx, prune.now_ms, prune.rows_max).await?;
+    let keys_until = signed(prune.now_ms.saturating_sub(KEY_KEPT_MS));
+    let keys = sqlx::query_file!("queries/request_keys/prune.sql", keys_until, prune.rows_max)
+        .execute(&mut *tx)
+        .await
+        .map_err(from_driver)?
+        .rows_affected();
     tx.commit().await.map_err(from_driver)?;
-    Ok(Pruned { bodies, sessions })
+    Ok(Pruned { bodies, sessions, keys })
 }
 
 /// See [`godwit_core::store::Store::ping`].

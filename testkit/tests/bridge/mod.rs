@@ -10,10 +10,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use godwit_bridge::{Bridge, Options};
 use godwit_bus::InProcess;
-use godwit_core::bus::{Announce, Announcement};
+use godwit_core::bus::{Announce, Announcement, Signal};
 use godwit_core::edge::{Begin, Begun, Message, Publish, Qos, SubscribeRequest, Upstream as _};
 use godwit_core::ids::{ConversationId, Identity, UserId};
-use godwit_core::membership::{ConversationKind, NewConversation, Role};
+use godwit_core::membership::{ConversationKind, Details, NewConversation, Role};
 use godwit_core::store::Store as _;
 use godwit_store_sqlite::SqliteStore;
 
@@ -34,6 +34,10 @@ impl Announce for Lossy {
                 self.bus.announce(std::slice::from_ref(announcement));
             }
         }
+    }
+
+    fn signal(&self, signals: &[Signal]) {
+        self.bus.signal(signals);
     }
 }
 
@@ -59,6 +63,7 @@ async fn world(nth: u64) -> World {
         id: conversation,
         kind: ConversationKind::Direct,
         members: vec![user("alice"), user("bob")],
+        details: Details::default(),
         time_ms: 1,
     };
     store.create(&new).await.expect("a conversation");

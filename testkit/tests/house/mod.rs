@@ -1,6 +1,7 @@
 //! The rules of the house, checked on the tree itself: who may import whom, sizes, names, links,
 //! licences and bans. Cheap, so ./test runs them before anything that starts a server.
 
+mod asyncapi;
 mod deny;
 mod imports;
 mod links;

@@ -21,24 +21,79 @@ macro_rules! on_both_stores {
     )*};
 }
 
+/// Makes of each `async fn name(side: Side<'_>)` two tests, `name::sqlite` and `name::postgres`, each
+/// in both protocol versions at once. `sqlite` in front leaves the other store out; `with options`
+/// starts the server as the function `options` says.
+macro_rules! in_both_versions {
+    (@options) => { godwit_testkit::server::Options::default() };
+    (@options $options:ident) => { super::$options() };
+    (@test $name:ident $test:ident $backend:ident $($options:ident)?) => {
+        #[tokio::test]
+        async fn $test() {
+            use crate::scenarios::{side, world::Backend};
+            let options = in_both_versions!(@options $($options)?);
+            side::run(Backend::$backend, options, super::$name).await;
+        }
+    };
+    (sqlite $(with $options:ident)? : $($name:ident),* $(,)?) => {
+        in_both_versions!(@sqlite [$($options)?] $($name)*);
+    };
+    (@sqlite $options:tt $($name:ident)*) => {$(
+        mod $name {
+            in_both_versions!(@on $name sqlite Sqlite $options);
+        }
+    )*};
+    (@on $name:ident $test:ident $backend:ident [$($options:ident)?]) => {
+        in_both_versions!(@test $name $test $backend $($options)?);
+    };
+    (@stores $options:tt $($name:ident)*) => {$(
+        mod $name {
+            in_both_versions!(@on $name sqlite Sqlite $options);
+            in_both_versions!(@on $name postgres Postgres $options);
+        }
+    )*};
+    (with $options:ident : $($name:ident),* $(,)?) => {
+        in_both_versions!(@stores [$options] $($name)*);
+    };
+    ($($name:ident),* $(,)?) => {
+        in_both_versions!(@stores [] $($name)*);
+    };
+}
+
 mod payload;
+mod side;
 mod world;
 
+mod accounts;
+mod blocks;
+mod details;
 mod devices;
+mod disappearing;
 mod durability;
+mod entries;
 mod exchange;
 mod fates;
 mod fsync;
+mod groups;
+mod guides;
 mod identity;
+mod inbox;
 mod interop;
+mod large;
+mod limits;
 mod membership;
 mod offline;
 mod open;
 mod plain;
+mod presence;
+mod receipts;
 mod refusals;
+mod rest;
 mod shutdown;
 mod slow;
 mod startup;
+mod sync;
 mod takeover;
+mod typing;
 mod upkeep;
 mod wills;

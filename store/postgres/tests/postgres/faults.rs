@@ -8,6 +8,7 @@ use std::time::Duration;
 use godwit_core::conformance::support::{
     NOW, accepted, checked_log, cid, commit_one, group, keep, open_one, opening, send,
 };
+use godwit_core::policy::Policy;
 use godwit_core::store::{Error, Prune, Store};
 use godwit_store_postgres::{Options, PostgresStore};
 use godwit_testkit::postgres::{self, PostgresServer};
@@ -48,7 +49,7 @@ async fn what_was_acknowledged_outlives_a_crash_and_a_restart() {
                 let mut told = Vec::new();
                 for i in 0.. {
                     let batch = [send(cid(1), "alice:d", &format!("r{round}-{i}"))];
-                    match store.commit(&batch).await {
+                    match store.commit(&batch, &Policy::default()).await {
                         Ok(committed) => told.push((batch, accepted(committed.fates[0]))),
                         Err(Error::Unavailable(_)) => return (told, batch),
                         Err(broken) => panic!("{broken:?}"),
@@ -87,10 +88,10 @@ async fn a_locked_table_and_a_frozen_server_are_away() {
     let mut lock = <sqlx::PgConnection as sqlx::Connection>::connect(database.url()).await.unwrap();
     sqlx::raw_sql("BEGIN; LOCK TABLE messages").execute(&mut lock).await.unwrap();
     let batch = [send(cid(1), "alice:d", "a")];
-    let refused = store.commit(&batch).await;
+    let refused = store.commit(&batch, &Policy::default()).await;
     assert!(matches!(refused, Err(Error::Unavailable(_))), "{refused:?}");
     sqlx::raw_sql("ROLLBACK").execute(&mut lock).await.unwrap();
-    assert!(!accepted(store.commit(&batch).await.unwrap().fates[0]).2);
+    assert!(!accepted(store.commit(&batch, &Policy::default()).await.unwrap().fates[0]).2);
 
     // Every session stops answering, without a word and with its socket open.
     let sessions =
@@ -103,7 +104,7 @@ async fn a_locked_table_and_a_frozen_server_are_away() {
     };
     signal("-STOP");
     let batch = [send(cid(1), "alice:d", "b")];
-    let refused = store.commit(&batch).await;
+    let refused = store.commit(&batch, &Policy::default()).await;
     signal("-CONT");
     assert!(matches!(refused, Err(Error::Unavailable(_))), "{refused:?}");
     let fate = commit_one(&store, batch[0].clone()).await;
@@ -128,7 +129,8 @@ async fn a_dropped_commit_is_whole_or_nothing_and_blocks_nobody() {
     group(&fresh.store, cid(1), &["alice"]).await;
     for polls in 1..40 {
         let batch = ["a", "b"].map(|name| send(cid(1), "alice:d", &format!("{name}{polls}")));
-        let mut commit = fresh.store.commit(&batch);
+        let policy = Policy::default();
+        let mut commit = fresh.store.commit(&batch, &policy);
         let mut left = polls;
         // Polled so often, then dropped, wherever it stands.
         poll_fn(|context| {
@@ -140,7 +142,7 @@ async fn a_dropped_commit_is_whole_or_nothing_and_blocks_nobody() {
         })
         .await;
         drop(commit);
-        let fates = fresh.store.commit(&batch).await.unwrap().fates;
+        let fates = fresh.store.commit(&batch, &Policy::default()).await.unwrap().fates;
         assert_eq!(accepted(fates[0]).2, accepted(fates[1]).2, "both or none");
     }
     assert_eq!(checked_log(&fresh.store, cid(1)).await.len(), 78);

@@ -3,7 +3,10 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests are test code")]
 
 mod faults;
+mod harm;
 mod plans;
+#[path = "../../../property.rs"]
+mod property;
 mod schema;
 mod two_processes;
 

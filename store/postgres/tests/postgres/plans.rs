@@ -5,12 +5,18 @@
 
 use std::str::FromStr as _;
 
-use godwit_core::conformance::support::{cid, group, keep, say, start};
+use godwit_core::change::{Ask, DetailsChange};
+use godwit_core::commit::{Act, Send as SendRequest};
+use godwit_core::conformance::support::{
+    NOW, about, changed, cid, commit, device, group, keep, reached, report, say, send, start, user,
+};
 use godwit_core::cursor::{Feed, Scope};
+use godwit_core::ids::Seq;
+use godwit_core::people::People as _;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
 
-use crate::fresh;
+use crate::{Fresh, fresh};
 
 /// (query, types of its parameters, what its plan must name).
 const PLANS: &[(&str, &str, &[&str])] = &[
@@ -21,20 +27,108 @@ const PLANS: &[(&str, &str, &[&str])] = &[
     ),
     (
         include_str!("../../queries/messages/append.sql"),
-        "uuid[], bigint[], bigint[], bytea[], bigint[], uuid[], bigint[], uuid[], smallint[],
-         text[], text[], text[], bigint[], bytea[], bigint[], bigint[], bytea[]",
+        "uuid[], bigint[], bigint[], bigint[], bytea[], bigint[], bigint[], bigint[], bigint[],
+         uuid[], bigint[], uuid[], smallint[], text[], text[], text[], bigint[], bytea[], bigint[],
+         bigint[], bigint[], text[], bigint[], bytea[], uuid[], text[], bigint[]",
         &["conversations_pk"],
+    ),
+    (
+        include_str!("../../queries/messages/targets.sql"),
+        "bigint[], uuid[], bigint[], smallint[], text[]",
+        &["messages_pk", "messages_by_target"],
+    ),
+    (
+        include_str!("../../queries/messages/erase.sql"),
+        "uuid[], bigint[]",
+        &["messages_pk", "messages_by_target"],
+    ),
+    (
+        include_str!("../../queries/mentions/erase.sql"),
+        "uuid[], bigint[]",
+        &["messages_pk", "mentions_pk"],
+    ),
+    (
+        include_str!("../../queries/conversations/get.sql"),
+        "uuid",
+        &["conversations_pk", "members_pk", "details_pk"],
     ),
     (include_str!("../../queries/conversations/lock.sql"), "uuid[]", &["conversations_pk"]),
     (
         include_str!("../../queries/conversations/of_user.sql"),
         "text, uuid, bigint",
-        &["members_present_by_user", "conversations_pk"],
+        &["members_present_by_user", "conversations_pk", "details_pk"],
     ),
     (
         include_str!("../../queries/messages/page.sql"),
-        "uuid, bigint, bigint, bigint",
+        "uuid, bigint, bigint, bigint, bigint",
         &["messages_pk", "conversations_pk"],
+    ),
+    (
+        include_str!("../../queries/messages/page_back.sql"),
+        "uuid, bigint, bigint, bigint, bigint",
+        &["messages_pk", "conversations_pk"],
+    ),
+    (
+        include_str!("../../queries/messages/pins.sql"),
+        "uuid, bigint",
+        &["messages_pins", "messages_pk", "messages_by_target"],
+    ),
+    (
+        include_str!("../../queries/members/leave.sql"),
+        "uuid, text[], bigint",
+        &["members_present_by_user"],
+    ),
+    (
+        include_str!("../../queries/inbox/page.sql"),
+        "text, uuid, uuid, boolean, boolean, bigint, uuid, bigint, bigint",
+        &[
+            "members_present_by_user",
+            "conversations_pk",
+            "inbox_pk",
+            "messages_pk",
+            "messages_by_target",
+            "mentions_pk",
+            "details_pk",
+        ],
+    ),
+    (
+        include_str!("../../queries/inbox/load_cursors.sql"),
+        "uuid[], text[]",
+        &["members_present_by_user", "conversations_pk", "inbox_pk"],
+    ),
+    (
+        include_str!("../../queries/inbox/advance_cursors.sql"),
+        "uuid[], text[], bigint[], bigint[], bigint[], bigint[]",
+        &["inbox_pk"],
+    ),
+    (include_str!("../../queries/inbox/hold.sql"), "uuid[], text[]", &["inbox_pk"]),
+    (include_str!("../../queries/inbox/receipts.sql"), "uuid", &["inbox_pk", "members_"]),
+    (include_str!("../../queries/inbox/leave.sql"), "uuid, text[]", &["inbox_pk"]),
+    (include_str!("../../queries/mentions/leave.sql"), "uuid, text[]", &["mentions_pk"]),
+    (
+        include_str!("../../queries/members/hold.sql"),
+        "uuid[], text[]",
+        &["members_present_by_user"],
+    ),
+    (
+        include_str!("../../queries/members/stays.sql"),
+        "uuid, bigint, text, bigint",
+        &["members_pk"],
+    ),
+    (
+        include_str!("../../queries/conversations/peers.sql"),
+        "text, text",
+        &["members_present_by_user", "conversations_pk"],
+    ),
+    (include_str!("../../queries/blocks/between.sql"), "text, text", &["blocks_pk"]),
+    (include_str!("../../queries/blocks/among.sql"), "text, text[]", &["blocks_pk"]),
+    (include_str!("../../queries/blocks/list.sql"), "text, bigint", &["blocks_pk"]),
+    (include_str!("../../queries/devices/list.sql"), "text", &["devices_pk"]),
+    (include_str!("../../queries/devices/revoked.sql"), "text, text, bigint", &["devices_revoked"]),
+    (
+        include_str!("../../queries/request_keys/prune.sql"),
+        "bigint, bigint",
+        &["request_keys_by_age", "request_keys_pk"],
     ),
     (
         include_str!("../../queries/messages/prune_aged.sql"),
@@ -59,7 +153,7 @@ const PLANS: &[(&str, &str, &[&str])] = &[
     (
         include_str!("../../queries/cursors/insert.sql"),
         "uuid[], text[], text[], smallint[], bigint[]",
-        &["members_pk"],
+        &["members_present_by_user"],
     ),
     (
         include_str!("../../queries/cursors/stop.sql"),
@@ -80,21 +174,52 @@ const PLANS: &[(&str, &str, &[&str])] = &[
 ];
 
 /// What `connect` tells the planner.
-const SESSION: [(&str, &str); 5] = [
+const SESSION: [(&str, &str); 6] = [
     ("plan_cache_mode", "force_generic_plan"),
     ("enable_seqscan", "off"),
     ("enable_hashjoin", "off"),
     ("enable_mergejoin", "off"),
+    ("random_page_cost", "0"),
     ("jit", "off"),
 ];
+
+/// Conversations of some size, in each of which everything has happened once.
+async fn ground(fresh: &Fresh) {
+    for number in 1..=20 {
+        group(&fresh.store, cid(number), &["alice", "bob", &format!("user-{number}")]).await;
+        say(&fresh.store, cid(number), "alice:d", 20).await;
+        let act = Act::Message { reply_to: None, mentions: vec![user("bob"), user("alice")] };
+        let named = SendRequest { act, ..send(cid(number), "alice:d", "named") };
+        let about = |key, act| about(cid(number), "alice:d", key, act);
+        let target = Seq(1);
+        let batch = [
+            named,
+            about("edit", Act::Edit { target }),
+            about("react", Act::React { target }),
+            about("pin", Act::Pin { target }),
+        ];
+        commit(&fresh.store, &batch).await;
+        let set = DetailsChange { title: Some("x".to_owned()), ..DetailsChange::default() };
+        changed(&fresh.store, cid(number), Ask::Details { set, based_on: None }).await;
+        for name in ["alice", "bob"] {
+            report(&fresh.store, name, &[reached(cid(number), 20, 10)]).await.unwrap();
+        }
+        let other = user(&format!("user-{number}"));
+        fresh.block(&user("alice"), &other, true, NOW).await.unwrap().unwrap();
+        fresh.revoke_device(&device(&format!("alice:d{number}")), NOW).await.unwrap();
+        fresh.claim_key("caller", &format!("key-{number}"), &[0; 32], NOW).await.unwrap();
+    }
+    let devices: Vec<String> = (1..20).map(|number| format!("bob:d{number}")).collect();
+    for name in &devices {
+        keep(&fresh.store, &[name]).await;
+        start(&fresh.store, name, Feed::Log, Scope::All).await;
+    }
+}
 
 #[tokio::test]
 async fn hot_queries_use_their_indexes() {
     let fresh = fresh().await;
-    group(&fresh.store, cid(1), &["alice", "bob"]).await;
-    say(&fresh.store, cid(1), "alice:d", 20).await;
-    keep(&fresh.store, &["bob:d"]).await;
-    start(&fresh.store, "bob:d", Feed::Log, Scope::All).await;
+    ground(&fresh).await;
     let options = PgConnectOptions::from_str(fresh.database.url()).unwrap().options(SESSION);
     let mut connection = PgConnection::connect_with(&options).await.unwrap();
     sqlx::raw_sql("ANALYZE").execute(&mut connection).await.unwrap();

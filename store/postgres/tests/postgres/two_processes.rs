@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 
+use godwit_core::change::Change;
 use godwit_core::commit::{Fate, Send as SendRequest};
 use godwit_core::conformance::support::{
-    accepted, change, checked_log, cid, group, keep, send, to,
+    accepted, add, change, checked_log, cid, group, keep, remove, send, to,
 };
 use godwit_core::cursor::Feed;
-use godwit_core::membership::Direction;
+use godwit_core::policy::Policy;
 use godwit_core::store::Store;
 use godwit_store_postgres::PostgresStore;
 
@@ -34,7 +35,7 @@ async fn write(store: PostgresStore, process: usize) -> Vec<(String, SendRequest
         if process == 1 {
             batch.reverse();
         }
-        let fates = store.commit(&batch).await.unwrap().fates;
+        let fates = store.commit(&batch, &Policy::default()).await.unwrap().fates;
         for (send, fate) in batch.into_iter().zip(fates) {
             let key = send.key.to_stored();
             let (id, seq, duplicate) = accepted(fate);
@@ -87,22 +88,22 @@ async fn members_change_in_one_while_the_other_commits() {
     let other = connect(fresh.database.url()).await;
     let changing = tokio::spawn(async move {
         for round in 0..30 {
-            let direction = if round % 2 == 0 { Direction::Removed } else { Direction::Added };
-            let request = change(cid(1), Some("alice:d"), direction, &["bob"]);
-            other.change_members(&request).await.unwrap().unwrap();
+            let ask = if round % 2 == 0 { remove(&["bob"]) } else { add(&["bob"]) };
+            let request = change(cid(1), Some("alice:d"), ask);
+            other.change(&request).await.unwrap().unwrap();
         }
     });
     for round in 0..200 {
         let batch = [send(cid(1), "bob:d", &format!("k{round}"))];
-        fresh.commit(&batch).await.unwrap();
+        fresh.commit(&batch, &Policy::default()).await.unwrap();
         fresh.move_cursors(&[to("bob:d", Feed::Log, cid(1), round)]).await.unwrap();
     }
     changing.await.unwrap();
     // What the log says of bob's stays is what was let in.
     let mut member = true;
     for entry in checked_log(&fresh.store, cid(1)).await {
-        match entry.membership() {
-            Some(change) => member = change.direction == Direction::Added,
+        match entry.change() {
+            Some(change) => member = matches!(change, Change::Added { .. }),
             None => assert!(member, "a send of bob's at {} while he was away", entry.seq),
         }
     }
@@ -117,20 +118,20 @@ async fn members_change_in_one_while_the_other_commits() {
 #[tokio::test]
 async fn what_one_remembers_the_other_may_have_changed() {
     let fresh = fresh().await;
-    group(&fresh.store, cid(1), &["alice", "bob"]).await;
+    group(&fresh.store, cid(1), &["bob", "alice"]).await;
     let other = connect(fresh.database.url()).await;
     let first = send(cid(1), "alice:d", "first");
     let commit = async |store: &PostgresStore, send: &SendRequest| {
-        store.commit(std::slice::from_ref(send)).await.unwrap().fates[0]
+        store.commit(std::slice::from_ref(send), &Policy::default()).await.unwrap().fates[0]
     };
     let (id, seq, _) = accepted(commit(&fresh.store, &first).await);
     // The key is known to the database only, the head is remembered.
     let again = accepted(commit(&fresh.store, &first).await);
     assert_eq!(again, (id, seq, true));
-    let gone = change(cid(1), None, Direction::Removed, &["alice"]);
-    other.change_members(&gone).await.unwrap().unwrap();
+    let gone = change(cid(1), None, remove(&["alice"]));
+    other.change(&gone).await.unwrap().unwrap();
     let late = send(cid(1), "alice:d", "late");
-    assert_eq!(commit(&fresh.store, &late).await, Fate::Forbidden);
+    assert!(matches!(commit(&fresh.store, &late).await, Fate::Forbidden(_)));
     let stale = SendRequest { group_version: Some(1), ..send(cid(1), "bob:d", "stale") };
     assert_eq!(commit(&fresh.store, &stale).await, Fate::StaleGroup { group_version: 2 });
     let (_, seq, _) = accepted(commit(&fresh.store, &send(cid(1), "bob:d", "good")).await);

@@ -1,8 +1,9 @@
--- ?1: [[offset in ?2, body's length, seq, kind, sender, device, key, time_ms, reply_to,
--- expires_ms], ...]; ?2 holds for each entry conversation, message id, chain, body.
+-- ?1: [[offset in ?2, body's length, seq, kind, sender, device, key, time_ms, reply_to, target_seq,
+-- mentions, number, expires_ms, body_gone], ...]; ?2 holds for each entry conversation, message id,
+-- chain, body.
 INSERT INTO messages (
     conversation_id, seq, message_id, kind, sender, device, cmid, time_ms, chain, reply_to,
-    expires_ms, body_gone, body
+    target_seq, mentions, number, expires_ms, body_gone, body
 )
 SELECT
     substr(?2, value ->> 0, 16),
@@ -16,6 +17,9 @@ SELECT
     substr(?2, (value ->> 0) + 32, 16),
     value ->> 8,
     value ->> 9,
-    0,
+    value ->> 10,
+    value ->> 11,
+    value ->> 12,
+    value ->> 13,
     substr(?2, (value ->> 0) + 48, value ->> 1)
 FROM json_each(?1)

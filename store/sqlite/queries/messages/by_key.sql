@@ -7,6 +7,9 @@ SELECT
     time_ms AS "time_ms!: i64",
     chain AS "chain!: Vec<u8>",
     reply_to AS "reply_to?: i64",
+    target_seq AS "target_seq?: i64",
+    mentions AS "mentions?: String",
+    number AS "number!: i64",
     expires_ms AS "expires_ms?: i64",
     body_gone AS "body_gone!: bool",
     body AS "body!: Vec<u8>"

@@ -1,5 +1,5 @@
--- Entries above ?2, at most ?3, at most ?4 bytes of bodies but always one; with the head. The inner
--- query reads lengths only. One row without an entry: the log has nothing there.
+-- Entries above ?2 and below ?3, at most ?4, at most ?5 bytes of bodies but always one; with the head.
+-- The inner query reads lengths only. One row without an entry: the range has nothing there.
 SELECT
     c.head_seq AS "head_seq!: i64",
     m.seq AS "seq?: i64",
@@ -10,6 +10,9 @@ SELECT
     m.time_ms AS "time_ms?: i64",
     m.chain AS "chain?: Vec<u8>",
     m.reply_to AS "reply_to?: i64",
+    m.target_seq AS "target_seq?: i64",
+    m.mentions AS "mentions?: String",
+    m.number AS "number?: i64",
     m.expires_ms AS "expires_ms?: i64",
     m.body_gone AS "body_gone?: bool",
     m.body AS "body?: Vec<u8>"
@@ -24,12 +27,12 @@ LEFT JOIN messages AS m
                 row_number() OVER (ORDER BY seq) AS place
             FROM (
                 SELECT seq, length(body) AS bytes FROM messages
-                WHERE conversation_id = ?1 AND seq > ?2
+                WHERE conversation_id = ?1 AND seq > ?2 AND seq < ?3
                 ORDER BY seq
-                LIMIT ?3
+                LIMIT ?4
             )
         )
-        WHERE total <= ?4 OR place = 1
+        WHERE total <= ?5 OR place = 1
     )
 WHERE c.id = ?1
 ORDER BY m.seq

@@ -4,8 +4,9 @@ use std::future::poll_fn;
 use std::task::Poll;
 
 use godwit_core::conformance::support::{
-    NOW, accepted, checked_log, cid, commit_one, group, keep, open_one, opening, say, send,
+    NOW, accepted, checked_log, cid, commit, commit_one, group, keep, open_one, opening, say, send,
 };
+use godwit_core::policy::Policy;
 use godwit_core::store::{Error, Prune, Store};
 use godwit_store_sqlite::SqliteStore;
 use sqlx::sqlite::SqliteConnectOptions;
@@ -51,7 +52,7 @@ async fn another_process_that_writes_makes_the_store_wait_then_away() {
     let options = SqliteConnectOptions::new().filename(fresh.file());
     let mut other = SqliteConnection::connect_with(&options).await.unwrap();
     let lock = other.begin_with("BEGIN IMMEDIATE").await.unwrap();
-    let refused = fresh.commit(&[send(cid(1), "alice:d", "a")]).await;
+    let refused = fresh.commit(&[send(cid(1), "alice:d", "a")], &Policy::default()).await;
     assert!(matches!(refused, Err(Error::Unavailable(_))), "{refused:?}");
     // Reading goes on meanwhile.
     assert!(checked_log(&fresh.store, cid(1)).await.is_empty());
@@ -64,24 +65,25 @@ async fn another_process_that_writes_makes_the_store_wait_then_away() {
 async fn a_dropped_commit_is_whole_or_nothing_and_blocks_nobody() {
     let fresh = fresh().await;
     group(&fresh.store, cid(1), &["alice"]).await;
+    let policy = Policy::default();
     for polls in 1..40 {
         let batch = [
             send(cid(1), "alice:d", &format!("a{polls}")),
             send(cid(1), "alice:d", &format!("b{polls}")),
         ];
-        let mut commit = fresh.store.commit(&batch);
+        let mut running = fresh.store.commit(&batch, &policy);
         let mut left = polls;
         // Polled so often, then dropped, wherever it stands.
         poll_fn(|context| {
             left -= 1;
-            match commit.as_mut().poll(context) {
+            match running.as_mut().poll(context) {
                 Poll::Pending if left > 0 => Poll::Pending,
                 _ => Poll::Ready(()),
             }
         })
         .await;
-        drop(commit);
-        let fates = fresh.store.commit(&batch).await.unwrap().fates;
+        drop(running);
+        let fates = commit(&fresh.store, &batch).await.fates;
         assert_eq!(accepted(fates[0]).2, accepted(fates[1]).2, "both or none");
     }
     assert_eq!(checked_log(&fresh.store, cid(1)).await.len(), 78);

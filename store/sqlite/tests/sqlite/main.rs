@@ -3,8 +3,12 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests are test code")]
 
 mod durability;
+mod harm;
 mod plans;
+#[path = "../../../property.rs"]
+mod property;
 mod schema;
+mod upgrade;
 
 use std::ops::Deref;
 use std::path::PathBuf;

@@ -1,0 +1,339 @@
+//! Large groups: their fan-out leaves the hot path, and devices in the background are told that the
+//! log has grown instead of what it holds.
+//!
+//! One task gives out the entries of all large groups, in the order of their announcement, a slice
+//! of members at a time, so that neither the lanes of the committer nor pairs wait for it. When it
+//! is behind, sends into large groups are answered 0x97; what comes all the same is not queued:
+//! the devices read it from the log.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Instant;
+
+use godwit_core::cursor::{Feed, Scope};
+use godwit_core::edge::{Message, Qos};
+use godwit_core::entry::Entry;
+use godwit_core::ids::{ConversationId, Seq};
+use godwit_proto::sync::v1 as wire;
+use parking_lot::Mutex;
+use prost::Message as _;
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+
+use crate::directory::{Known, Route};
+use crate::feeds::{Feeds, Wish};
+use crate::inner::Inner;
+use crate::session::DeviceSession;
+use crate::stance::Tell;
+use crate::topic::Target;
+use crate::wire::Rendered;
+use crate::{ingest, limits, metrics};
+
+/// Part of a log, on its way to the devices of a large group.
+pub(crate) struct Job {
+    pub(crate) route: Arc<Mutex<Route>>,
+    pub(crate) conversation: ConversationId,
+    /// The members when it was announced, or later.
+    pub(crate) known: Arc<Known>,
+    pub(crate) what: What,
+    pub(crate) since: Instant,
+}
+
+/// What is given out.
+pub(crate) enum What {
+    /// The entry that follows the one before.
+    Entry(Arc<Entry>),
+    /// From the first place to the last the devices read the log.
+    Gap(Seq, Seq),
+}
+
+impl Job {
+    fn bytes(&self) -> usize {
+        match &self.what {
+            What::Entry(entry) => entry.body.len(),
+            What::Gap(..) => 0,
+        }
+    }
+}
+
+#[derive(Default)]
+struct Queue {
+    jobs: VecDeque<Job>,
+    bytes: usize,
+}
+
+/// The pool of large groups.
+pub(crate) struct Large {
+    queue: Mutex<Queue>,
+    filled: Notify,
+    waiting: AtomicUsize,
+    /// How long the entry that is being given out has waited, in milliseconds.
+    waited_ms: AtomicU64,
+    /// Head notices that wait for their second to be over; all wait equally long, so the first one
+    /// is due first.
+    notices: Mutex<VecDeque<(Instant, Weak<DeviceSession>, ConversationId)>>,
+    noticed: Notify,
+}
+
+impl Large {
+    pub(crate) fn new() -> Self {
+        Self {
+            queue: Mutex::default(),
+            filled: Notify::new(),
+            waiting: AtomicUsize::new(0),
+            waited_ms: AtomicU64::new(0),
+            notices: Mutex::default(),
+            noticed: Notify::new(),
+        }
+    }
+
+    /// Whether an entry with a body of so many bytes can be queued.
+    pub(crate) fn has_room(&self, bytes: usize) -> bool {
+        let queue = self.queue.lock();
+        queue.jobs.len() < limits::LARGE_QUEUE_MAX
+            && queue.bytes + bytes <= limits::LARGE_QUEUE_BYTES_MAX
+    }
+
+    /// Queues. The caller has asked [`Large::has_room`], or queues a gap, which is small and of
+    /// which each conversation has at most one.
+    pub(crate) fn push(&self, job: Job) {
+        let mut queue = self.queue.lock();
+        queue.bytes += job.bytes();
+        queue.jobs.push_back(job);
+        self.note(queue.jobs.len());
+        drop(queue);
+        self.filled.notify_one();
+    }
+
+    fn pop(&self) -> Option<Job> {
+        let mut queue = self.queue.lock();
+        let job = queue.jobs.pop_front()?;
+        queue.bytes -= job.bytes();
+        self.note(queue.jobs.len());
+        let waited_ms = u64::try_from(job.since.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.waited_ms.store(waited_ms, Ordering::Relaxed);
+        Some(job)
+    }
+
+    fn note(&self, waiting: usize) {
+        self.waiting.store(waiting, Ordering::Relaxed);
+        // A gauge may round.
+        #[allow(clippy::cast_precision_loss)]
+        ::metrics::gauge!(metrics::LARGE_QUEUE).set(waiting as f64);
+    }
+
+    /// Whether more comes than can be given out: large groups shall wait.
+    pub(crate) fn is_behind(&self) -> bool {
+        let waiting = self.waiting.load(Ordering::Relaxed);
+        let late = || self.waited_ms.load(Ordering::Relaxed) >= limits::LARGE_LATE_MS;
+        waiting >= limits::LARGE_BEHIND || (waiting > 0 && late())
+    }
+
+    /// A notice waits until its second is over; `false`: too many do.
+    fn wait(&self, due: Instant, session: &DeviceSession, conversation: ConversationId) -> bool {
+        let mut notices = self.notices.lock();
+        if notices.len() >= limits::NOTICES_WAITING_MAX {
+            return false;
+        }
+        let was_empty = notices.is_empty();
+        notices.push_back((due, session.me.clone(), conversation));
+        drop(notices);
+        if was_empty {
+            self.noticed.notify_one();
+        }
+        true
+    }
+
+    fn next_notice(&self, now: Instant) -> Result<(Weak<DeviceSession>, ConversationId), Instant> {
+        let mut notices = self.notices.lock();
+        match notices.front() {
+            Some((due, ..)) if *due > now => Err(*due),
+            _ => match notices.pop_front() {
+                Some((_, session, conversation)) => Ok((session, conversation)),
+                None => {
+                    *notices = VecDeque::new();
+                    Err(now + limits::NOTICES_IDLE)
+                }
+            },
+        }
+    }
+}
+
+/// Starts the pool, and the clock of the notices.
+pub(crate) fn start(inner: &Arc<Inner>) -> [JoinHandle<()>; 2] {
+    [tokio::spawn(run(Arc::clone(inner))), tokio::spawn(run_notices(Arc::clone(inner)))]
+}
+
+async fn run(inner: Arc<Inner>) {
+    loop {
+        while let Some(job) = inner.large.pop() {
+            give_out(&inner, job).await;
+        }
+        inner.large.filled.notified().await;
+    }
+}
+
+/// Gives out a job, and what has come for its conversation while the queue was full.
+async fn give_out(inner: &Arc<Inner>, mut job: Job) {
+    loop {
+        fan_out(inner, &job).await;
+        let mut state = job.route.lock();
+        match state.overflow.take() {
+            Some((from, to)) => {
+                job.what = What::Gap(from, to);
+                // Some may have joined since.
+                job.known = state.known.clone().unwrap_or(job.known);
+            }
+            None => {
+                state.pooled -= 1;
+                break;
+            }
+        }
+    }
+}
+
+async fn fan_out(inner: &Inner, job: &Job) {
+    let now_ms = ingest::now_ms();
+    let (rendered, seq) = match &job.what {
+        What::Entry(entry) => (Some(Rendered::new(entry, now_ms)), entry.seq),
+        What::Gap(_, to) => (None, *to),
+    };
+    let mut since_pause = 0;
+    for slice in job.known.members.chunks(limits::LARGE_SLICE) {
+        // Whoever was removed since the announcement gets nothing any more.
+        let Some(now) = job.route.lock().known.clone() else { return };
+        for member in slice {
+            let joined = if Arc::ptr_eq(&now, &job.known) {
+                Some(member.joined)
+            } else {
+                now.joined(&member.user)
+            };
+            let Some(joined) = joined.filter(|joined| seq > *joined) else { continue };
+            inner.online.each(&member.user, |session| {
+                since_pause += 1;
+                give(session, job, rendered.as_ref(), joined, now.large);
+            });
+        }
+        if since_pause >= limits::LARGE_PAUSE_AFTER {
+            since_pause = 0;
+            // Those who got something write it now, and whoever waited for this thread has it.
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+/// Gives a job to one device. `large`: the conversation still is a large group.
+fn give(
+    session: &DeviceSession,
+    job: &Job,
+    rendered: Option<&Rendered<'_>>,
+    joined: Seq,
+    large: bool,
+) {
+    let (next, seq) = match &job.what {
+        What::Entry(entry) => (entry.seq, entry.seq),
+        What::Gap(from, to) => ((*from).max(joined.next()), *to),
+    };
+    let own = rendered.is_some_and(|rendered| is_own(session, rendered.entry()));
+    if large && session.hold(job.conversation, next, seq, own) {
+        return;
+    }
+    match rendered {
+        Some(rendered) => session.offer(rendered),
+        None => session.fall_behind(job.conversation, next, seq),
+    }
+}
+
+fn is_own(session: &DeviceSession, entry: &Entry) -> bool {
+    let identity = session.identity();
+    entry.sender == identity.user && entry.device == identity.device
+}
+
+impl DeviceSession {
+    /// A large group's log has grown by `next` to `head`. A device in the background that reads
+    /// head notices is told so and reads nothing: `true`. One that lags far is told as well, so
+    /// that it may ask for the end first; it is served as ever.
+    fn hold(&self, conversation: ConversationId, next: Seq, head: Seq, own: bool) -> bool {
+        let mut feeds = self.feeds.lock();
+        let background = feeds.is_background();
+        if !background && !lags_far(&feeds, conversation) {
+            return false;
+        }
+        let topic = Target::Notices(Scope::One(conversation));
+        let Some(wish) = feeds.wish_topic(&topic) else { return false };
+        if background {
+            for feed in [Feed::Log, Feed::Plain] {
+                if feeds.wish(feed, conversation).is_some() {
+                    feeds.hold(feed, conversation, next, head);
+                }
+            }
+        }
+        // What the device has sent itself is no news.
+        if !own {
+            self.notice(&mut feeds, conversation, head, wish);
+        }
+        background
+    }
+
+    fn notice(&self, feeds: &mut Feeds, conversation: ConversationId, head: Seq, wish: Wish) {
+        let now = Instant::now();
+        let waits = match feeds.stance_mut().grown(conversation, head, now) {
+            Tell::Now => false,
+            Tell::At(due) => self.inner.large.wait(due, self, conversation),
+            Tell::Waits => true,
+        };
+        if !waits {
+            feeds.stance_mut().owed(conversation, now);
+            self.send_notice(conversation, head, wish);
+        }
+    }
+
+    /// Tells the newest head when its second is over.
+    fn flush_notice(&self, conversation: ConversationId) {
+        let mut feeds = self.feeds.lock();
+        if feeds.closed {
+            return;
+        }
+        let owed = feeds.stance_mut().owed(conversation, Instant::now());
+        let wish = feeds.wish_topic(&Target::Notices(Scope::One(conversation)));
+        if let (Some(head), Some(wish)) = (owed, wish) {
+            self.send_notice(conversation, head, wish);
+        }
+    }
+
+    fn send_notice(&self, conversation: ConversationId, head: Seq, wish: Wish) {
+        let message = Message {
+            topic: format!("n/{conversation}").into(),
+            payload: wire::HeadNotice { head_seq: head.0 }.encode_to_vec().into(),
+            properties: None,
+        };
+        // A hint: the next one says more.
+        if self.send(Arc::new(message), Wish { qos: Qos::AtMostOnce, ..wish }).is_ok() {
+            ::metrics::counter!(metrics::NOTICES).increment(1);
+        }
+    }
+}
+
+fn lags_far(feeds: &Feeds, conversation: ConversationId) -> bool {
+    [Feed::Log, Feed::Plain].into_iter().any(|feed| {
+        let lag = feeds.lag_of(feed, conversation);
+        lag.is_some_and(|lag| lag.target.0.saturating_sub(lag.next.0) > limits::LAGS_FAR)
+    })
+}
+
+async fn run_notices(inner: Arc<Inner>) {
+    loop {
+        match inner.large.next_notice(Instant::now()) {
+            Ok((session, conversation)) => {
+                if let Some(session) = session.upgrade() {
+                    session.flush_notice(conversation);
+                }
+            }
+            Err(due) => tokio::select! {
+                () = tokio::time::sleep_until(due.into()) => {}
+                () = inner.large.noticed.notified() => {}
+            },
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! The OpenAPI document: generated from the handlers, completed by what stands around all of them.
+
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::http::header;
+use axum::response::IntoResponse;
+use serde_json::{Map, Value, json};
+use utoipa::openapi::OpenApi;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
+
+use super::asked::IDEMPOTENCY_KEY;
+use super::problem::Kind;
+
+/// The document as it is served.
+#[derive(Debug, Clone)]
+pub(super) struct Document(Arc<str>);
+
+impl Document {
+    /// Completes what the handlers say.
+    pub(super) fn new(generated: OpenApi) -> Self {
+        // A document of texts always becomes JSON.
+        let mut document = serde_json::to_value(described(generated)).unwrap_or_default();
+        if let Some(paths) = document.get_mut("paths").and_then(Value::as_object_mut) {
+            for (path, item) in paths.iter_mut().filter(|(path, _)| path.starts_with("/v1/")) {
+                for (method, operation) in item.as_object_mut().into_iter().flatten() {
+                    if let Some(operation) = operation.as_object_mut() {
+                        complete(path, method, operation);
+                    }
+                }
+            }
+        }
+        let codes: Vec<&str> = Kind::ALL.iter().map(|kind| kind.code()).collect();
+        if let Some(code) = document.pointer_mut("/components/schemas/Problem/properties/code") {
+            code["enum"] = json!(codes);
+        }
+        Self(document.to_string().into())
+    }
+}
+
+/// This document.
+#[utoipa::path(
+    get, path = "/openapi.json", tag = "operation", security(()),
+    responses((status = 200, description = "OpenAPI 3.1", body = Object)),
+)]
+pub(super) async fn openapi(Extension(document): Extension<Document>) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "application/json")], document.0.to_string())
+}
+
+/// Adds title, version, and how to show a token.
+fn described(mut document: OpenApi) -> OpenApi {
+    document.info.title = "Godwit".to_owned();
+    document.info.contact = None;
+    document.info.license = None;
+    document.info.version = env!("CARGO_PKG_VERSION").to_owned();
+    document.info.description = Some(
+        "Conversations, members, inboxes, receipts, users and devices, for apps' servers, devices \
+         and operators. Messages themselves are sent and delivered over MQTT.\n\nA device's token \
+         does what its user may; the admin token does all, and names the user by ?user= where \
+         something is a user's own. Refusals are problem+json (RFC 9457); `code` is for programs. \
+         Lists come by pages: ask on with cursor set to next.\n\nA change may be repeated safely \
+         with the same Idempotency-Key for a day: it is made once, and the repetition is answered \
+         as the first one was, with things as they are by then (a PATCH of a user or of settings \
+         with If-Match excepted: its state is over, 412)."
+            .into(),
+    );
+    let bearer = HttpBuilder::new()
+        .scheme(HttpAuthScheme::Bearer)
+        .description(Some("The admin token, or a device's own token (a JWT)."))
+        .build();
+    document
+        .components
+        .get_or_insert_default()
+        .add_security_scheme("token", SecurityScheme::Http(bearer));
+    document.security = Some(vec![SecurityRequirement::new("token", Vec::<String>::new())]);
+    document
+}
+
+/// What every operation below `/v1` may answer, and the header that all changes take.
+fn complete(path: &str, method: &str, operation: &mut Map<String, Value>) {
+    // A handler without `security` has the document's; one with `security(())` needs no token.
+    let needs_token = operation.get("security").is_none_or(|s| *s != json!([{}]));
+    let has_body = operation.contains_key("requestBody");
+    let changes = method != "get" && path != "/v1/login";
+    let mut errors = vec![
+        ("400", "not understood"),
+        ("429", "too much, too fast: wait as long as Retry-After says"),
+        ("500", "the server failed"),
+        ("503", "not now: wait as long as Retry-After says"),
+    ];
+    if needs_token {
+        errors.push(("401", "no valid token"));
+    }
+    if has_body {
+        errors.push(("413", "the body is too large"));
+    }
+    if changes {
+        errors.push(("422", "the idempotency key was used for another request"));
+        let parameters = operation.entry("parameters").or_insert_with(|| json!([]));
+        if let Some(parameters) = parameters.as_array_mut() {
+            parameters.push(json!({
+                "name": IDEMPOTENCY_KEY, "in": "header", "required": false,
+                "description": "makes a repetition of the same request safe",
+                "schema": {"type": "string", "minLength": 1, "maxLength": 64},
+            }));
+        }
+    }
+    let responses = operation.entry("responses").or_insert_with(|| json!({}));
+    let Some(responses) = responses.as_object_mut() else { return };
+    for (status, description) in errors {
+        let known = responses.entry(status).or_insert_with(|| json!({"description": description}));
+        known["content"] = json!({"application/json": {"schema": {"$ref": PROBLEM}}});
+    }
+    for (status, response) in responses.iter_mut() {
+        if status.starts_with(['4', '5']) {
+            as_problem(status, response);
+        }
+    }
+}
+
+const PROBLEM: &str = "#/components/schemas/Problem";
+
+/// The handlers' macro knows JSON alone; a refusal has a type of its own, and some have headers.
+fn as_problem(status: &str, response: &mut Value) {
+    if let Some(content) = response.get_mut("content").and_then(Value::as_object_mut)
+        && let Some(schema) = content.remove("application/json")
+    {
+        content.insert("application/problem+json".to_owned(), schema);
+    }
+    let header = match status {
+        "429" | "503" => ("Retry-After", "seconds to wait", "integer"),
+        "412" => ("ETag", "the state that is there now", "string"),
+        _ => return,
+    };
+    let (name, description, kind) = header;
+    response["headers"][name] = json!({"description": description, "schema": {"type": kind}});
+}

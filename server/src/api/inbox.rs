@@ -1,0 +1,313 @@
+//! The inbox: a user's conversations by latest activity, and the user's own marks.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use godwit_core::ids::{ConversationId, UserId};
+use godwit_core::inbox::{InboxCursor, InboxQuery, Item, MarksChange, Shelf};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::asked::Asked;
+use super::caller::Caller;
+use super::conversations::KindName;
+use super::entry::{MessageView, hex};
+use super::problem::Problem;
+use super::request::{self, RoleName, Terms, nullable};
+use super::{Api, paging};
+use crate::clock;
+use crate::limits::PREVIEW_BYTES_MAX;
+
+/// What stands for "muted for good": the largest whole number that every JSON reader keeps exactly.
+const FOR_GOOD_MS: u64 = (1 << 53) - 1;
+
+/// Which page.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ListTerms {
+    user: Option<String>,
+    shelf: Option<String>,
+    cursor: Option<String>,
+    limit: Option<String>,
+}
+
+/// A page of an inbox.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = InboxPage)]
+pub(crate) struct List {
+    /// Pinned ones first, then by latest activity.
+    conversations: Vec<ItemView>,
+    /// Ask for the next page with `cursor` set to this; null: this is all.
+    next: Option<String>,
+}
+
+/// A conversation in an inbox.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = InboxItem)]
+pub(crate) struct ItemView {
+    /// 22 characters of base64url.
+    id: String,
+    kind: KindName,
+    /// Empty for a direct one.
+    title: String,
+    /// The other member of a direct one.
+    peer: Option<String>,
+    /// How many present members.
+    members: u32,
+    /// The last place of the log.
+    head: u64,
+    /// The first 8 bytes of the chain hash there, in hexadecimal digits.
+    chain: String,
+    group_version: u64,
+    /// The user's own.
+    role: RoleName,
+    /// The user's own short name within the conversation.
+    tag: u32,
+    /// Entries above this place are the user's to see.
+    visible_seq: u64,
+    /// When it was last active: milliseconds since 1970.
+    active_ms: u64,
+    /// The last message, change of members or of details. An edited message has its last body.
+    preview: Option<MessageView>,
+    /// The preview's body is only its beginning.
+    preview_cut: bool,
+    /// Messages of others above the read cursor.
+    unread: u64,
+    /// How many of them name the user.
+    mentions: u64,
+    /// Everything up to here has arrived at one of the user's devices.
+    delivered: u64,
+    /// Everything up to here was read.
+    read: u64,
+    /// Milliseconds since 1970; null: not muted; 9007199254740991 (2^53 - 1): for good.
+    muted_until_ms: Option<u64>,
+    archived: bool,
+    /// Since when, in milliseconds since 1970; null: not pinned.
+    pinned_ms: Option<u64>,
+    marked_unread: bool,
+}
+
+impl ItemView {
+    fn of(item: &Item, now_ms: u64) -> Self {
+        let preview =
+            item.preview.as_ref().map(|entry| MessageView::cut(entry, now_ms, PREVIEW_BYTES_MAX));
+        let preview_cut = preview.as_ref().is_some_and(|(_, cut)| *cut);
+        Self {
+            id: item.conversation.to_string(),
+            kind: item.kind.into(),
+            title: item.title.clone(),
+            peer: item.peer.as_ref().map(ToString::to_string),
+            members: item.members,
+            head: item.head_seq.0,
+            chain: hex(item.head_chain.wire()),
+            group_version: item.group_version,
+            role: item.role.into(),
+            tag: item.tag,
+            visible_seq: item.visible_seq.0,
+            active_ms: item.active_ms,
+            preview: preview.map(|(view, _)| view),
+            preview_cut,
+            unread: item.unread,
+            mentions: item.mentions,
+            delivered: item.cursors.delivered.0,
+            read: item.cursors.read.0,
+            muted_until_ms: item.marks.muted_until_ms.map(|ms| ms.min(FOR_GOOD_MS)),
+            archived: item.marks.archived,
+            pinned_ms: item.marks.pinned_ms,
+            marked_unread: item.marks.marked_unread,
+        }
+    }
+}
+
+/// A place between two pages, as text and back.
+fn written(cursor: InboxCursor) -> String {
+    format!("{} {} {}", u8::from(cursor.pinned), cursor.active_ms, cursor.conversation)
+}
+
+fn read(text: &str) -> Option<InboxCursor> {
+    let mut parts = text.split(' ');
+    let cursor = InboxCursor {
+        pinned: match parts.next()? {
+            "0" => false,
+            "1" => true,
+            _ => return None,
+        },
+        active_ms: parts.next()?.parse().ok()?,
+        conversation: parts.next()?.parse().ok()?,
+    };
+    parts.next().is_none().then_some(cursor)
+}
+
+/// The conversations of a user, pinned ones first, then by latest activity.
+#[utoipa::path(
+    get, path = "/v1/inbox", tag = "inbox",
+    params(
+        ("user" = Option<String>, Query, description = "whose; needed with the admin token"),
+        ("shelf" = Option<String>, Query, description = "open (not archived, if absent), archived, or all"),
+        ("cursor" = Option<String>, Query, description = "next of the page before"),
+        ("limit" = Option<u32>, Query, description = "conversations of the page, 1 to 100; 100 if absent"),
+    ),
+    responses(
+        (status = 200, description = "here they are", body = List),
+        (status = 403, description = "another user's", body = Problem),
+    ),
+)]
+pub(super) async fn list(
+    State(api): State<Arc<Api>>,
+    caller: Caller,
+    Terms(terms): Terms<ListTerms>,
+) -> Result<Json<List>, Problem> {
+    const LIST: &str = "inbox";
+    let user = caller.subject(terms.user.as_deref())?;
+    let limit = paging::limit(terms.limit.as_deref())?;
+    let shelf = match terms.shelf.as_deref() {
+        None | Some("open") => Shelf::Open,
+        Some("archived") => Shelf::Archived,
+        Some("all") => Shelf::All,
+        Some(_) => return Err(Problem::bad("shelf in the query must be open, archived or all")),
+    };
+    let after = paging::place(LIST, terms.cursor.as_deref(), read)?;
+    let query = InboxQuery { shelf, after, only: None, limit };
+    let items = api.store.inbox(&user, &query).await?;
+    let full = items.len() >= limit as usize;
+    let last = items.last().filter(|_| full);
+    let now_ms = clock::now_ms();
+    Ok(Json(List {
+        next: last.map(|item| paging::next(LIST, &written(InboxCursor::after(item)))),
+        conversations: items.iter().map(|item| ItemView::of(item, now_ms)).collect(),
+    }))
+}
+
+/// Whose inbox.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Whose {
+    user: Option<String>,
+}
+
+/// One conversation as it stands in a user's inbox.
+#[utoipa::path(
+    get, path = "/v1/inbox/{cid}", tag = "inbox",
+    params(
+        ("cid" = String, Path, description = "the conversation's id"),
+        ("user" = Option<String>, Query, description = "whose; needed with the admin token"),
+    ),
+    responses(
+        (status = 200, description = "here it is", body = ItemView),
+        (status = 403, description = "another user's", body = Problem),
+        (status = 404, description = "none that the user is a member of", body = Problem),
+    ),
+)]
+pub(super) async fn show(
+    State(api): State<Arc<Api>>,
+    caller: Caller,
+    Path(cid): Path<String>,
+    Terms(whose): Terms<Whose>,
+) -> Result<Json<ItemView>, Problem> {
+    let conversation = request::conversation_id(&cid)?;
+    let user = caller.subject(whose.user.as_deref())?;
+    item(&api, &user, conversation).await
+}
+
+async fn item(
+    api: &Api,
+    user: &UserId,
+    conversation: ConversationId,
+) -> Result<Json<ItemView>, Problem> {
+    let query = InboxQuery { only: Some(conversation), limit: 1, ..InboxQuery::default() };
+    let items = api.store.inbox(user, &query).await?;
+    let item = items.first().ok_or_else(Problem::no_conversation)?;
+    Ok(Json(ItemView::of(item, clock::now_ms())))
+}
+
+/// New marks; what is absent stays as it is.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = InboxPatch)]
+pub(crate) struct Patch {
+    /// Milliseconds since 1970; null: not muted any more; 9007199254740991 or more: for good.
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<u64>)]
+    muted_until_ms: Option<Option<u64>>,
+    /// Stays so when a message comes.
+    archived: Option<bool>,
+    /// Shown on top.
+    pinned: Option<bool>,
+    /// Shown as unread until it is read again.
+    marked_unread: Option<bool>,
+}
+
+impl Patch {
+    fn change(self, now_ms: u64) -> MarksChange {
+        MarksChange {
+            muted_until_ms: self
+                .muted_until_ms
+                .map(|until| until.map(|ms| if ms >= FOR_GOOD_MS { u64::MAX } else { ms })),
+            archived: self.archived,
+            pinned_ms: self.pinned.map(|pinned| pinned.then_some(now_ms)),
+            marked_unread: self.marked_unread,
+        }
+    }
+}
+
+/// Mutes, archives, pins, or marks a conversation as unread, for the user alone.
+#[utoipa::path(
+    patch, path = "/v1/inbox/{cid}", tag = "inbox", request_body = Patch,
+    params(
+        ("cid" = String, Path, description = "the conversation's id"),
+        ("user" = Option<String>, Query, description = "whose; needed with the admin token"),
+    ),
+    responses(
+        (status = 200, description = "the conversation as it stands after it", body = ItemView),
+        (status = 403, description = "another user's", body = Problem),
+        (status = 404, description = "none that the user is a member of", body = Problem),
+    ),
+)]
+pub(super) async fn patch(
+    State(api): State<Arc<Api>>,
+    Path(cid): Path<String>,
+    Terms(whose): Terms<Whose>,
+    asked: Asked,
+) -> Result<Json<ItemView>, Problem> {
+    let conversation = request::conversation_id(&cid)?;
+    let user = asked.caller.subject(whose.user.as_deref())?;
+    let change = request::json::<Patch>(&asked.body)?.change(clock::now_ms());
+    if change == MarksChange::default() {
+        return Err(Problem::bad(
+            "nothing to change: name muted_until_ms, archived, pinned or marked_unread",
+        ));
+    }
+    asked.claim(&api).await?;
+    let marks = api.store.change_marks(&user, conversation, &change).await?;
+    marks.ok_or_else(Problem::no_conversation)?;
+    item(&api, &user, conversation).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cursors_come_back() {
+        let cursor =
+            InboxCursor { pinned: true, active_ms: 7, conversation: ConversationId([9; 16]) };
+        assert_eq!(read(&written(cursor)), Some(cursor));
+        for bad in ["", "1", "1 7", "2 7 AAAAAAAAAAAAAAAAAAAAAA", "1 7 AAAAAAAAAAAAAAAAAAAAAA x"] {
+            assert_eq!(read(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn null_is_not_the_same_as_absent() {
+        let change = |json: &str| serde_json::from_str::<Patch>(json).unwrap().change(5);
+        assert_eq!(change("{}"), MarksChange::default());
+        assert_eq!(change(r#"{"muted_until_ms":null}"#).muted_until_ms, Some(None));
+        let long = change(r#"{"muted_until_ms":9007199254740991,"pinned":true}"#);
+        assert_eq!((long.muted_until_ms, long.pinned_ms), (Some(Some(u64::MAX)), Some(Some(5))));
+        assert_eq!(change(r#"{"pinned":false}"#).pinned_ms, Some(None));
+        for bad in [r#"{"muted_until_ms":-1}"#, r#"{"archived":null,"x":1}"#, r#"{"pinned":5}"#] {
+            assert!(serde_json::from_str::<Patch>(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,132 @@
+use godwit_core::ids::{Seq, UserId};
+
+use super::*;
+
+#[tokio::test]
+async fn messages_come_by_pages() {
+    let world = World::new().await;
+    let cid = id(&world.create(ADMIN, "group", &["alice", "bob"]).await);
+    world.send(&cid, &[b"one", b"\xff\x00", b"short-lived", b"four"]).await;
+    let path = |query: &str| format!("/v1/conversations/{cid}/messages{query}");
+    let bob = world.token("bob:phone");
+    let all = world.get(&path(""), &bob).await.ok(200);
+    assert_eq!((&all["head"], &all["next"]), (&json!(4), &Value::Null));
+    let first = &all["messages"][0];
+    for (field, expected) in [
+        ("seq", json!(1)),
+        ("kind", json!("message")),
+        ("from", json!("alice")),
+        ("device", json!("phone")),
+        ("ts", json!(SENT_MS)),
+        ("body", json!("b25l")),
+        ("text", json!("one")),
+        ("body_gone", json!(false)),
+        ("number", json!(1)),
+    ] {
+        assert_eq!(first[field], expected, "{field}");
+    }
+    assert_eq!(first["mid"].as_str().map(str::len), Some(22));
+    assert_eq!(first["chain"].as_str().map(str::len), Some(16));
+    let second = &all["messages"][1];
+    assert_eq!((&second["body"], second.get("text")), (&json!("/wA="), None));
+    let expired = &all["messages"][2];
+    assert_eq!((&expired["body"], &expired["body_gone"]), (&json!(""), &json!(true)));
+
+    let seqs = |list: &Value| -> Vec<u64> {
+        list["messages"].as_array().unwrap().iter().map(|m| m["seq"].as_u64().unwrap()).collect()
+    };
+    for (query, expected, next) in [
+        ("?limit=2", vec![1, 2], json!(2)),
+        ("?after=2&limit=2", vec![3, 4], Value::Null),
+        ("?after=3&limit=1000000", vec![4], Value::Null),
+        ("?limit=0", vec![1], json!(1)),
+        ("?after=99", vec![], Value::Null),
+        ("?after=18446744073709551615", vec![], Value::Null),
+        ("?before=3", vec![1, 2], Value::Null),
+        ("?before=4&limit=2", vec![1, 2], json!(2)),
+        ("?before=0", vec![], Value::Null),
+        ("?before=18446744073709551615", vec![1, 2, 3, 4], Value::Null),
+        ("?order=desc&limit=3", vec![4, 3, 2], json!(2)),
+        ("?order=desc&before=2", vec![1], Value::Null),
+        ("?order=desc&after=2", vec![4, 3], Value::Null),
+        ("?order=asc&after=1&before=4", vec![2, 3], Value::Null),
+    ] {
+        let page = world.get(&path(query), &bob).await.ok(200);
+        assert_eq!((seqs(&page), &page["next"]), (expected, &next), "{query}");
+    }
+    for (query, part) in [
+        ("?after=-1", "after in the query must be a whole number"),
+        ("?before=x", "before in the query must be a whole number"),
+        ("?limit=x", "limit in the query"),
+        ("?order=down", "must be asc or desc"),
+        ("?from=3", "unknown field `from`, expected one of `after`"),
+    ] {
+        world.get(&path(query), &bob).await.refused(400, "bad_request", part);
+    }
+    let mallory = world.token("mallory:phone");
+    world.get(&path(""), &mallory).await.refused(404, "not_found", "no conversation");
+}
+
+#[tokio::test]
+async fn every_kind_of_entry_is_shown() {
+    let world = World::new().await;
+    let cid = id(&world.create(ADMIN, "group", &["alice", "bob"]).await);
+    world.send(&cid, &[b"one", b"two"]).await;
+    let (one, two) = (Seq(1), Seq(2));
+    let bob = UserId::new("bob").unwrap();
+    let named = Act::Message { reply_to: Some(one), mentions: vec![bob] };
+    for (act, body) in [
+        (Act::Edit { target: one }, &b"one!"[..]),
+        (Act::React { target: one }, b"+"),
+        (Act::Pin { target: one }, b""),
+        (Act::Pin { target: two }, b""),
+        (Act::Unpin { target: two }, b""),
+        (Act::Delete { target: two }, b""),
+        (named, b"three"),
+    ] {
+        let fate = world.act("alice:phone", &cid, act, body).await;
+        assert!(matches!(fate, Fate::Accepted { .. }), "{fate:?}");
+    }
+    let path = format!("/v1/conversations/{cid}/messages");
+    let list = world.get(&path, ADMIN).await.ok(200);
+    let shown: Vec<String> = list["messages"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|m| {
+            let text = m["text"].as_str().unwrap_or("-");
+            format!("{} {} {text} {}", m["kind"].as_str().unwrap(), m["target"], m["body_gone"])
+        })
+        .collect();
+    assert_eq!(
+        shown,
+        [
+            "message null one false",
+            "message null - true",
+            "edit 1 one! false",
+            "reaction 1 + false",
+            "pin 1 - false",
+            "pin 2 - false",
+            "unpin 2 - false",
+            "deletion 2 - false",
+            "message null three false",
+        ]
+    );
+    let last = &list["messages"][8];
+    assert_eq!(
+        (&last["reply_to"], &last["mentions"], &last["number"]),
+        (&json!(1), &json!(["bob"]), &json!(3))
+    );
+
+    let pins = world.get(&format!("/v1/conversations/{cid}/pins"), ADMIN).await.ok(200);
+    let pins = pins["pins"].as_array().unwrap();
+    assert_eq!((pins.len(), &pins[0]["kind"], &pins[0]["target"]), (1, &json!("pin"), &json!(1)));
+    // What carol cannot see is not shown to her as pinned either.
+    let members = format!("/v1/conversations/{cid}/members");
+    world.ask("POST", &members, ADMIN, r#"{"users":["carol"]}"#).await.ok(200);
+    let carol = world.token("carol:phone");
+    let path = format!("/v1/conversations/{cid}/pins");
+    assert_eq!(world.get(&path, &carol).await.ok(200), json!({"pins": []}));
+    let eve = world.token("eve:phone");
+    world.get(&path, &eve).await.refused(404, "not_found", "no conversation");
+}

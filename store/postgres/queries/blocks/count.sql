@@ -1,0 +1,1 @@
+SELECT count(*) AS "number!" FROM blocks WHERE user_id = $1

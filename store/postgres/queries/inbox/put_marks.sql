@@ -1,0 +1,10 @@
+INSERT INTO inbox (
+    conversation_id, user_id, delivered_seq, read_seq, muted_until_ms, archived, pinned_ms,
+    marked_unread
+)
+VALUES ($1, $2, 0, 0, $3, $4, $5, $6)
+ON CONFLICT (conversation_id, user_id) DO UPDATE SET
+    muted_until_ms = excluded.muted_until_ms,
+    archived = excluded.archived,
+    pinned_ms = excluded.pinned_ms,
+    marked_unread = excluded.marked_unread

@@ -1,0 +1,1 @@
+DELETE FROM mentions WHERE conversation_id = $1 AND user_id = any($2::text [])

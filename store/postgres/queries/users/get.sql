@@ -1,0 +1,3 @@
+SELECT name, password_hash, share_reads, share_presence, version, created_ms, last_seen_ms
+FROM users
+WHERE id = $1

@@ -1,0 +1,144 @@
+//! Changes of members, roles and details: decided and written under the conversation's lock.
+
+use godwit_core::change::{Change, ChangeRequest, Refused, apply, decide};
+use godwit_core::commit::Head;
+use godwit_core::entry::Entry;
+use godwit_core::ids::{ConversationId, Identity, Seq, UserId};
+use godwit_core::membership::Conversation;
+use godwit_core::store::Error;
+use godwit_core::stored::{self, signed};
+use sqlx::PgConnection;
+
+use crate::commit::{Found, Moved, append, lock};
+use crate::conversations::{Join, get, join, put_details};
+use crate::error::from_driver;
+use crate::log::by_key;
+use crate::{PostgresStore, column, hold};
+
+/// See [`godwit_core::store::Store::change`].
+pub(crate) async fn change(
+    store: &PostgresStore,
+    request: &ChangeRequest,
+) -> Result<Result<(Entry, Conversation), Refused>, Error> {
+    let mut tx = store.begin().await?;
+    lock(&mut tx, std::iter::once(request.conversation)).await?;
+    let Some(before) = get(&mut *tx, request.conversation).await? else {
+        return Ok(Err(Refused::Unknown));
+    };
+    // A repeated change is told what the first did.
+    let key = request.key.to_stored();
+    let from = request.actor.clone().unwrap_or_else(Identity::operator);
+    if let Some(entry) = by_key(&mut tx, request.conversation, &from, &key).await? {
+        return Ok(Ok((entry, before)));
+    }
+    let change = match decide(&before, request) {
+        Ok(change) => change,
+        Err(refused) => return Ok(Err(refused)),
+    };
+    let found = Found { seq: before.head_seq, group_version: before.group_version };
+    let (entry, after) = apply(before, &change, request);
+    write(&mut tx, entry.seq, &change, &after).await?;
+    let entries = [(entry, key)];
+    let moved = Moved { conversation: after.id, found, head: head(&after) };
+    if !append(&mut tx, &entries, &[moved]).await? {
+        return Err(stored::broken("head (it moved under its lock)"));
+    }
+    tx.commit().await.map_err(from_driver)?;
+    let [(entry, _)] = entries;
+    Ok(Ok((entry, after)))
+}
+
+fn head(conversation: &Conversation) -> Head {
+    Head {
+        seq: conversation.head_seq,
+        chain: conversation.head_chain,
+        group_version: conversation.group_version,
+        number: conversation.number,
+        active: (conversation.active_seq, conversation.active_ms),
+        kind: conversation.kind,
+        expiry_s: conversation.details.expiry_s,
+    }
+}
+
+/// Writes what a change is besides its entry and its head; the entry at `seq` tells of it.
+async fn write(
+    connection: &mut PgConnection,
+    seq: Seq,
+    change: &Change,
+    after: &Conversation,
+) -> Result<(), Error> {
+    match change {
+        Change::Added { users, role, first_tag, .. } => {
+            // All have joined at the same place and see the same.
+            let seen = users.first().and_then(|user| after.member(user));
+            let seen = seen.ok_or_else(|| stored::broken("member"))?;
+            let joined =
+                Join { at: seen.joined_seq, visible: seen.visible_seq, first_tag: *first_tag };
+            let members: Vec<_> = users.iter().map(|user| (user, *role, false)).collect();
+            join(connection, after.id, joined, &members).await?;
+            set(connection, after).await
+        }
+        Change::Removed { users, .. } => leave(connection, after.id, seq, users).await,
+        Change::Roles { roles, .. } => {
+            let users: Vec<&str> = roles.iter().map(|(user, _)| user.as_str()).collect();
+            let roles: Vec<i16> = roles.iter().map(|(_, role)| i16::from(role.code())).collect();
+            let id = column(after.id);
+            let conversations = vec![id; users.len()];
+            let keys = hold::Keys { conversations: &conversations, users: &users };
+            hold::members(connection, keys).await?;
+            sqlx::query_file!("queries/members/roles.sql", id, &users as &[&str], &roles)
+                .execute(connection)
+                .await
+                .map_err(from_driver)?;
+            Ok(())
+        }
+        Change::Details(_) => {
+            put_details(connection, after.id, &after.details).await?;
+            set(connection, after).await
+        }
+    }
+}
+
+/// Writes what the head's row holds besides what every commit moves.
+async fn set(connection: &mut PgConnection, after: &Conversation) -> Result<(), Error> {
+    let expiry_s = after.details.expiry_s.map(i64::from);
+    let (id, next_tag) = (column(after.id), i64::from(after.next_tag));
+    sqlx::query_file!("queries/conversations/configure.sql", id, next_tag, expiry_s)
+        .execute(connection)
+        .await
+        .map_err(from_driver)?;
+    Ok(())
+}
+
+/// Ends stays, and forgets what stood for them.
+async fn leave(
+    connection: &mut PgConnection,
+    conversation: ConversationId,
+    seq: Seq,
+    users: &[UserId],
+) -> Result<(), Error> {
+    let users: Vec<&str> = users.iter().map(UserId::as_str).collect();
+    let (id, users) = (column(conversation), &users[..]);
+    let conversations = vec![id; users.len()];
+    let keys = hold::Keys { conversations: &conversations, users };
+    // The stays first: whoever makes a cursor or a mark holds them, so none comes after this.
+    hold::members(connection, keys).await?;
+    hold::inboxes(connection, keys).await?;
+    sqlx::query_file!("queries/members/leave.sql", id, users as &[&str], signed(seq.0))
+        .execute(&mut *connection)
+        .await
+        .map_err(from_driver)?;
+    sqlx::query_file!("queries/cursors/leave.sql", id, users as &[&str])
+        .execute(&mut *connection)
+        .await
+        .map_err(from_driver)?;
+    sqlx::query_file!("queries/inbox/leave.sql", id, users as &[&str])
+        .execute(&mut *connection)
+        .await
+        .map_err(from_driver)?;
+    sqlx::query_file!("queries/mentions/leave.sql", id, users as &[&str])
+        .execute(connection)
+        .await
+        .map_err(from_driver)?;
+    Ok(())
+}

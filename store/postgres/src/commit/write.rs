@@ -1,0 +1,230 @@
+//! What a plan writes: one statement for entries, mentions, events and heads; one transaction when
+//! there are bodies to erase, too.
+
+use std::collections::HashMap;
+
+use godwit_core::commit::{Head, Plan};
+use godwit_core::entry::Entry;
+use godwit_core::ids::{ConversationId, Seq, UserId};
+use godwit_core::store::Error;
+use godwit_core::stored::{mentions_text, signed};
+use sqlx::{Connection as _, PgConnection};
+use uuid::Uuid;
+
+use crate::column;
+use crate::error::from_driver;
+
+/// Where a plan found a head: it is written only if the head still stands there.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Found {
+    pub(crate) seq: Seq,
+    pub(crate) group_version: u64,
+}
+
+/// A head that a plan moves: where it was found, and as it is afterwards.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Moved {
+    pub(crate) conversation: ConversationId,
+    pub(crate) found: Found,
+    pub(crate) head: Head,
+}
+
+/// Writes a plan of sends. Returns whether its heads still stood; if not, nothing was written.
+pub(super) async fn plan(
+    connection: &mut PgConnection,
+    plan: &Plan,
+    heads: &[Moved],
+) -> Result<bool, sqlx::Error> {
+    if plan.erase.is_empty() {
+        return write(connection, &plan.entries, heads).await;
+    }
+    let mut tx = connection.begin().await?;
+    if !write(&mut tx, &plan.entries, heads).await? {
+        tx.rollback().await?;
+        return Ok(false);
+    }
+    erase(&mut tx, &plan.erase).await?;
+    tx.commit().await?;
+    Ok(true)
+}
+
+/// The heads of a plan of sends: these leave the group version as it was, and each moved its head
+/// by one.
+pub(super) fn moved(plan: &Plan) -> Vec<Moved> {
+    let mut added: HashMap<ConversationId, u64> = HashMap::with_capacity(plan.heads.len());
+    for (entry, _) in &plan.entries {
+        *added.entry(entry.conversation).or_default() += 1;
+    }
+    let moved = |&(conversation, head): &(ConversationId, Head)| {
+        let added = added.get(&conversation).copied().unwrap_or_default();
+        let seq = Seq(head.seq.0.saturating_sub(added));
+        Moved { conversation, found: Found { seq, group_version: head.group_version }, head }
+    };
+    plan.heads.iter().map(moved).collect()
+}
+
+/// Writes entries, their events, and the heads after them, if the heads still stand where they were
+/// found. Returns whether they did; if not, nothing was written.
+pub(crate) async fn append(
+    connection: &mut PgConnection,
+    entries: &[(Entry, String)],
+    heads: &[Moved],
+) -> Result<bool, Error> {
+    write(connection, entries, heads).await.map_err(from_driver)
+}
+
+async fn write(
+    connection: &mut PgConnection,
+    entries: &[(Entry, String)],
+    heads: &[Moved],
+) -> Result<bool, sqlx::Error> {
+    let h = HeadArrays::of(heads);
+    let e = EntryArrays::of(entries);
+    let m = MentionArrays::of(entries);
+    // All rows are awaited, not only the first: outside of a transaction Postgres commits after
+    // its last row, and says so by the end of the answer.
+    let verdict = sqlx::query_file_scalar!(
+        "queries/messages/append.sql",
+        &h.ids,
+        &h.found_seqs,
+        &h.found_versions,
+        &h.seqs,
+        &h.chains as &[&[u8]],
+        &h.versions,
+        &h.numbers,
+        &h.active_seqs,
+        &h.actives_ms,
+        &e.conversations,
+        &e.seqs,
+        &e.message_ids,
+        &e.kinds,
+        &e.senders as &[&str],
+        &e.devices as &[&str],
+        &e.keys as &[&str],
+        &e.times_ms,
+        &e.chains as &[&[u8]],
+        &e.numbers,
+        &e.replies_to as &[Option<i64>],
+        &e.targets as &[Option<i64>],
+        &e.mentions as &[Option<String>],
+        &e.expiries_ms as &[Option<i64>],
+        &e.bodies as &[&[u8]],
+        &m.conversations,
+        &m.users as &[&str],
+        &m.seqs,
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(verdict == [true])
+}
+
+/// The first parameters of `messages/append`.
+struct HeadArrays<'a> {
+    ids: Vec<Uuid>,
+    found_seqs: Vec<i64>,
+    found_versions: Vec<i64>,
+    seqs: Vec<i64>,
+    chains: Vec<&'a [u8]>,
+    versions: Vec<i64>,
+    numbers: Vec<i64>,
+    active_seqs: Vec<i64>,
+    actives_ms: Vec<i64>,
+}
+
+impl<'a> HeadArrays<'a> {
+    fn of(heads: &'a [Moved]) -> Self {
+        let found = || heads.iter().map(|moved| moved.found);
+        let all = || heads.iter().map(|moved| &moved.head);
+        Self {
+            ids: heads.iter().map(|moved| column(moved.conversation)).collect(),
+            found_seqs: found().map(|found| signed(found.seq.0)).collect(),
+            found_versions: found().map(|found| signed(found.group_version)).collect(),
+            seqs: all().map(|head| signed(head.seq.0)).collect(),
+            chains: all().map(|head| &head.chain.0[..]).collect(),
+            versions: all().map(|head| signed(head.group_version)).collect(),
+            numbers: all().map(|head| signed(head.number)).collect(),
+            active_seqs: all().map(|head| signed(head.active.0.0)).collect(),
+            actives_ms: all().map(|head| signed(head.active.1)).collect(),
+        }
+    }
+}
+
+/// The next parameters of `messages/append`.
+struct EntryArrays<'a> {
+    conversations: Vec<Uuid>,
+    seqs: Vec<i64>,
+    message_ids: Vec<Uuid>,
+    kinds: Vec<i16>,
+    senders: Vec<&'a str>,
+    devices: Vec<&'a str>,
+    keys: Vec<&'a str>,
+    times_ms: Vec<i64>,
+    chains: Vec<&'a [u8]>,
+    numbers: Vec<i64>,
+    replies_to: Vec<Option<i64>>,
+    targets: Vec<Option<i64>>,
+    mentions: Vec<Option<String>>,
+    expiries_ms: Vec<Option<i64>>,
+    bodies: Vec<&'a [u8]>,
+}
+
+impl<'a> EntryArrays<'a> {
+    fn of(entries: &'a [(Entry, String)]) -> Self {
+        let all = || entries.iter().map(|(entry, _)| entry);
+        Self {
+            conversations: all().map(|e| column(e.conversation)).collect(),
+            seqs: all().map(|e| signed(e.seq.0)).collect(),
+            message_ids: all().map(|e| Uuid::from_bytes(e.message_id.0)).collect(),
+            kinds: all().map(|e| i16::from(e.kind.code())).collect(),
+            senders: all().map(|e| e.sender.as_str()).collect(),
+            devices: all().map(|e| e.device.as_str()).collect(),
+            keys: entries.iter().map(|(_, key)| key.as_str()).collect(),
+            times_ms: all().map(|e| signed(e.time_ms)).collect(),
+            chains: all().map(|e| &e.chain.0[..]).collect(),
+            numbers: all().map(|e| signed(e.number)).collect(),
+            replies_to: all().map(|e| e.reply_to.map(|seq| signed(seq.0))).collect(),
+            targets: all().map(|e| e.target.map(|seq| signed(seq.0))).collect(),
+            mentions: all().map(|e| mentions_text(&e.mentions)).collect(),
+            expiries_ms: all().map(|e| e.expires_ms.map(signed)).collect(),
+            bodies: all().map(|e| &e.body[..]).collect(),
+        }
+    }
+}
+
+/// The last parameters of `messages/append`: whom entries name besides their senders, each once.
+#[derive(Default)]
+struct MentionArrays<'a> {
+    conversations: Vec<Uuid>,
+    users: Vec<&'a str>,
+    seqs: Vec<i64>,
+}
+
+impl<'a> MentionArrays<'a> {
+    fn of(entries: &'a [(Entry, String)]) -> Self {
+        let mut mentions = Self::default();
+        for (entry, _) in entries {
+            let mut users: Vec<&UserId> =
+                entry.mentions.iter().filter(|user| **user != entry.sender).collect();
+            users.sort();
+            users.dedup();
+            for user in users {
+                mentions.conversations.push(column(entry.conversation));
+                mentions.users.push(user.as_str());
+                mentions.seqs.push(signed(entry.seq.0));
+            }
+        }
+        mentions
+    }
+}
+
+/// Empties deleted messages and their edits, and forgets whom they mention.
+async fn erase(
+    connection: &mut PgConnection,
+    deleted: &[(ConversationId, Seq)],
+) -> Result<(), sqlx::Error> {
+    let ids: Vec<Uuid> = deleted.iter().map(|(id, _)| column(*id)).collect();
+    let seqs: Vec<i64> = deleted.iter().map(|(_, seq)| signed(seq.0)).collect();
+    sqlx::query_file!("queries/mentions/erase.sql", &ids, &seqs).execute(&mut *connection).await?;
+    sqlx::query_file!("queries/messages/erase.sql", &ids, &seqs).execute(connection).await?;
+    Ok(())
+}

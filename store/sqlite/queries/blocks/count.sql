@@ -1,0 +1,1 @@
+SELECT count(*) AS "count!: i64" FROM blocks WHERE user_id = ?1

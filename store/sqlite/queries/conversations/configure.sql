@@ -1,0 +1,3 @@
+-- What a change of members or details moves beside the head.
+UPDATE conversations SET next_tag = ?2, expiry_s = ?3
+WHERE id = ?1

@@ -1,0 +1,9 @@
+SELECT
+    device_id AS "device_id!: String",
+    name AS "name!: String",
+    created_ms AS "created_ms!: i64",
+    connected_ms AS "connected_ms!: i64",
+    revoked_ms AS "revoked_ms?: i64"
+FROM devices
+WHERE user_id = ?1
+ORDER BY device_id

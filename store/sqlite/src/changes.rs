@@ -1,0 +1,146 @@
+//! Changes of members, roles and details: decided and written under SQLite's write lock.
+
+use godwit_core::change::{Change, ChangeRequest, Refused, apply, decide};
+use godwit_core::commit::Head;
+use godwit_core::entry::Entry;
+use godwit_core::ids::{ConversationId, Identity, UserId};
+use godwit_core::membership::{Conversation, Member, Role};
+use godwit_core::store::Error;
+use godwit_core::stored::{EntryColumns, signed};
+use sqlx::SqliteConnection;
+
+use crate::SqliteStore;
+use crate::commit::append;
+use crate::conversations::{get, join, put_details};
+use crate::error::from_driver;
+use crate::pack;
+
+/// See [`godwit_core::store::Store::change`].
+pub(crate) async fn change(
+    store: &SqliteStore,
+    request: &ChangeRequest,
+) -> Result<Result<(Entry, Conversation), Refused>, Error> {
+    let mut tx = store.begin().await?;
+    let Some(conversation) = get(&mut *tx, request.conversation).await? else {
+        return Ok(Err(Refused::Unknown));
+    };
+    let key = request.key.to_stored();
+    let from = request.actor.clone().unwrap_or_else(Identity::operator);
+    if let Some(entry) = by_key(&mut tx, request.conversation, &from, &key).await? {
+        return Ok(Ok((entry, conversation)));
+    }
+    let change = match decide(&conversation, request) {
+        Ok(change) => change,
+        Err(refused) => return Ok(Err(refused)),
+    };
+    let (entry, conversation) = apply(conversation, &change, request);
+    write(&mut tx, &conversation, &change, &entry).await?;
+    let head = Head {
+        seq: conversation.head_seq,
+        chain: conversation.head_chain,
+        group_version: conversation.group_version,
+        number: conversation.number,
+        active: (conversation.active_seq, conversation.active_ms),
+        kind: conversation.kind,
+        expiry_s: conversation.details.expiry_s,
+    };
+    let entries = [(entry, key)];
+    append(&mut tx, &entries, &[(conversation.id, head)]).await?;
+    tx.commit().await.map_err(from_driver)?;
+    let [(entry, _)] = entries;
+    Ok(Ok((entry, conversation)))
+}
+
+/// Writes what a change does beside its entry; `conversation` is the one after it.
+async fn write(
+    connection: &mut SqliteConnection,
+    conversation: &Conversation,
+    change: &Change,
+    entry: &Entry,
+) -> Result<(), Error> {
+    match change {
+        Change::Added { users, .. } => {
+            let new: Vec<Member> =
+                users.iter().filter_map(|user| conversation.member(user).cloned()).collect();
+            join(connection, conversation.id, &new).await?;
+            configure(connection, conversation).await
+        }
+        Change::Removed { users, .. } => leave(connection, users, entry).await,
+        Change::Roles { roles, .. } => set_roles(connection, conversation.id, roles).await,
+        Change::Details(_) => {
+            put_details(connection, conversation.id, &conversation.details).await?;
+            configure(connection, conversation).await
+        }
+    }
+}
+
+/// Writes what stands on the conversation's row but is not moved by commits.
+async fn configure(
+    connection: &mut SqliteConnection,
+    conversation: &Conversation,
+) -> Result<(), Error> {
+    let id = &conversation.id.as_bytes()[..];
+    let (next_tag, expiry_s) = (conversation.next_tag, conversation.details.expiry_s);
+    sqlx::query_file!("queries/conversations/configure.sql", id, next_tag, expiry_s)
+        .execute(connection)
+        .await
+        .map_err(from_driver)?;
+    Ok(())
+}
+
+/// Ends stays, and forgets what belonged to them.
+async fn leave(
+    connection: &mut SqliteConnection,
+    users: &[UserId],
+    entry: &Entry,
+) -> Result<(), Error> {
+    let (id, users) = (&entry.conversation.as_bytes()[..], pack::users(users));
+    let left_seq = signed(entry.seq.0);
+    sqlx::query_file!("queries/members/leave.sql", id, users, left_seq)
+        .execute(&mut *connection)
+        .await
+        .map_err(from_driver)?;
+    sqlx::query_file!("queries/cursors/leave.sql", id, users)
+        .execute(&mut *connection)
+        .await
+        .map_err(from_driver)?;
+    sqlx::query_file!("queries/inbox/leave.sql", id, users)
+        .execute(&mut *connection)
+        .await
+        .map_err(from_driver)?;
+    sqlx::query_file!("queries/mentions/leave.sql", id, users)
+        .execute(connection)
+        .await
+        .map_err(from_driver)?;
+    Ok(())
+}
+
+async fn set_roles(
+    connection: &mut SqliteConnection,
+    conversation: ConversationId,
+    roles: &[(UserId, Role)],
+) -> Result<(), Error> {
+    let (id, roles) = (&conversation.as_bytes()[..], pack::roles(roles));
+    sqlx::query_file!("queries/members/roles.sql", id, roles)
+        .execute(connection)
+        .await
+        .map_err(from_driver)?;
+    Ok(())
+}
+
+/// What an earlier request with this key did.
+async fn by_key(
+    connection: &mut SqliteConnection,
+    conversation: ConversationId,
+    from: &Identity,
+    key: &str,
+) -> Result<Option<Entry>, Error> {
+    let id = &conversation.as_bytes()[..];
+    let (user, device) = (from.user.as_str(), from.device.as_str());
+    sqlx::query_file_as!(EntryColumns, "queries/messages/by_key.sql", id, user, device, key)
+        .fetch_optional(connection)
+        .await
+        .map_err(from_driver)?
+        .map(|columns| columns.entry(conversation))
+        .transpose()
+}

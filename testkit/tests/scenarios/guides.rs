@@ -1,0 +1,232 @@
+//! What docs/guide says, done: its programs and commands run as they stand, against a server.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use godwit_testkit::scratch::Scratch;
+use godwit_testkit::server;
+use godwit_testkit::wire::{Properties, Version};
+use serde_json::Value;
+use tokio::process::Command;
+
+use super::world::World;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("testkit has a parent")
+}
+
+fn guide(name: &str) -> PathBuf {
+    root().join("docs/guide").join(name)
+}
+
+fn text(path: &Path) -> String {
+    std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// A reader's directory: `data` is the server's, and `node_modules` those of the tests.
+fn desk(world: &World) -> Scratch {
+    let scratch = Scratch::new("guide");
+    let link = |to: &Path, name: &str| {
+        std::os::unix::fs::symlink(to, scratch.path().join(name)).expect("a link");
+    };
+    link(world.server.data(), "data");
+    link(&root().join("testkit/interop/js/node_modules"), "node_modules");
+    scratch
+}
+
+/// Runs a program at the desk; what it said on standard output.
+async fn run(desk: &Scratch, program: &Path, arguments: &[&str]) -> String {
+    let output = Command::new(program)
+        .args(arguments)
+        .current_dir(desk.path())
+        .env("PATH", path_with_godwit())
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output()
+        .await
+        .unwrap_or_else(|error| panic!("{}: {error}", program.display()));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{arguments:?}: {}\n{said}", output.status);
+    String::from_utf8(output.stdout).expect("UTF-8")
+}
+
+/// The executable under test is the `godwit` of the guides.
+fn path_with_godwit() -> std::ffi::OsString {
+    let executable = server::executable();
+    let own = executable.parent().expect("a directory").to_path_buf();
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let all = std::iter::once(own).chain(std::env::split_paths(&path));
+    std::env::join_paths(all).expect("a PATH")
+}
+
+fn assert_first_message(said: &str) {
+    for expected in ["alice's message is committed", "hello, bob", "from alice, number 1"] {
+        assert!(said.contains(expected), "{expected:?} is missing in:\n{said}");
+    }
+}
+
+#[tokio::test]
+async fn the_first_message_in_python() {
+    let world = World::new().await;
+    let python = root().join("target/interop/venv/bin/python");
+    let program = guide("examples/first_message.py");
+    let program = program.to_str().expect("UTF-8");
+    assert_first_message(&run(&desk(&world), &python, &[program, "data/dev.json"]).await);
+}
+
+#[tokio::test]
+async fn the_first_message_in_javascript() {
+    let world = World::new().await;
+    let desk = desk(&world);
+    std::fs::copy(guide("examples/first_message.mjs"), desk.path().join("first_message.mjs"))
+        .expect("a copy");
+    let said = run(&desk, Path::new("node"), &["first_message.mjs", "data/dev.json"]).await;
+    assert_first_message(&said);
+}
+
+#[tokio::test]
+async fn the_first_message_in_rust() {
+    let world = World::new().await;
+    let built = server::executable().with_file_name("examples").join("first_message");
+    assert!(built.exists(), "cargo build -p godwit-testkit --examples ({})", built.display());
+    assert_first_message(&run(&desk(&world), &built, &["data/dev.json"]).await);
+}
+
+#[tokio::test]
+async fn the_tour_sees_all_that_the_guide_promises() {
+    let world = World::new().await;
+    let desk = desk(&world);
+    std::fs::copy(guide("examples/tour.mjs"), desk.path().join("tour.mjs")).expect("a copy");
+    let proto = root().join("proto/proto");
+    let proto = proto.to_str().expect("UTF-8");
+    let said = run(&desk, Path::new("node"), &["tour.mjs", "data/dev.json", proto]).await;
+    let seen = said.lines().filter(|line| line.starts_with("ok: ")).count();
+    let asked = text(&guide("examples/tour.mjs")).matches("\ncheck(").count();
+    assert_eq!(seen, asked, "{said}");
+}
+
+/// Fenced blocks: their language and content, in order.
+fn blocks(page: &str) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    let mut open: Option<(String, String)> = None;
+    for line in page.lines() {
+        match (&mut open, line.strip_prefix("```")) {
+            (None, Some(language)) => open = Some((language.to_owned(), String::new())),
+            (Some(_), Some(_)) => found.extend(open.take()),
+            (Some((_, content)), None) => {
+                content.push_str(line);
+                content.push('\n');
+            }
+            (None, None) => {}
+        }
+    }
+    assert!(open.is_none(), "a block without an end");
+    found
+}
+
+/// Runs every `sh` block in order, each in a shell of its own behind the first one, which defines
+/// words; a `text` block is what the one before it prints.
+async fn follow(page: &str) {
+    let world = World::new().await;
+    let desk = desk(&world);
+    let blocks = blocks(&text(&guide(page)));
+    let (language, define) = blocks.first().expect("a block");
+    assert_eq!(language, "sh", "the first block defines words");
+    let mut compared = 0;
+    for (at, (language, content)) in blocks.iter().enumerate().skip(1) {
+        match language.as_str() {
+            "sh" => {
+                let script = format!("{define}\n{content}");
+                let said =
+                    run(&desk, Path::new("bash"), &["-euo", "pipefail", "-c", &script]).await;
+                if let Some((_, expected)) = blocks.get(at + 1).filter(|(l, _)| l == "text") {
+                    assert_eq!(&said, expected, "{content}");
+                    compared += 1;
+                }
+            }
+            "text" | "json" => {}
+            other => panic!("{page}: nobody runs a block in {other:?}"),
+        }
+    }
+    assert!(compared > 1, "{page} says what its commands print");
+}
+
+#[tokio::test]
+async fn a_plain_device_can_follow_its_guide() {
+    follow("plain-devices.md").await;
+}
+
+#[tokio::test]
+async fn a_script_can_follow_the_guide_to_rest() {
+    follow("rest.md").await;
+}
+
+/// What the guide quotes is what runs.
+#[test]
+fn quotes_are_from_the_programs() {
+    let tour = text(&guide("examples/tour.mjs"));
+    let page = text(&guide("app-developers.md"));
+    let quotes: Vec<_> =
+        blocks(&page).into_iter().filter(|(language, _)| language == "js").collect();
+    assert!(quotes.len() > 10, "{} quotes", quotes.len());
+    for (_, quote) in quotes {
+        assert!(tour.contains(&quote), "tour.mjs does not have:\n{quote}");
+    }
+}
+
+/// Addresses of docs/asyncapi.json's operations with this action.
+fn addresses(action: &str) -> Vec<String> {
+    let document: Value =
+        serde_json::from_str(&text(&root().join("docs/asyncapi.json"))).expect("JSON");
+    let operations = document["operations"].as_object().expect("operations");
+    let acting = operations.values().filter(|operation| operation["action"] == action);
+    let address = |operation: &Value| {
+        let channel = operation["channel"]["$ref"].as_str().expect("a channel");
+        let channel = document.pointer(channel.trim_start_matches('#')).expect("a channel");
+        channel["address"].as_str().expect("an address").to_owned()
+    };
+    acting.map(address).collect()
+}
+
+/// Whether a topic is one of these addresses with its parameters filled in.
+fn is_described(topic: &str, addresses: &[String]) -> bool {
+    let fits = |level: &str, of: &str| match of {
+        "{cid}" => level.len() == 22,
+        "{user}" | "{cmid}" => !level.is_empty(),
+        _ => level == of,
+    };
+    addresses.iter().any(|address| {
+        let (levels, of): (Vec<_>, Vec<_>) =
+            (topic.split('/').collect(), address.split('/').collect());
+        levels.len() == of.len() && levels.iter().zip(&of).all(|(level, of)| fits(level, of))
+    })
+}
+
+/// Topics of every first letter in every shape that there is: a device may use those that
+/// docs/asyncapi.json describes, and no other.
+#[tokio::test]
+async fn a_device_may_use_the_topics_of_the_document_and_no_other() {
+    let world = World::new().await;
+    let mut alice = world.probe(Version::V5, "alice", "laptop").await;
+    let (up, down) = (addresses("send"), addresses("receive"));
+    assert!(up.len() > 8 && down.len() > 8, "{up:?} {down:?}");
+    let shapes = ["", "/sync", "/history", "/inbox", "/groups", "/bob", "/{cid}", "/{cid}/k-1"];
+    let mut seen = (0, 0);
+    for head in 'a'..='z' {
+        for shape in shapes {
+            let topic = format!("{head}{}", shape.replace("{cid}", &world.cid));
+            let granted = alice.subscribe_with(&[(&topic, 1)]).await[0] < 0x80;
+            assert_eq!(granted, is_described(&topic, &down), "SUBSCRIBE {topic}");
+            seen.0 += usize::from(granted);
+            // A request of an unknown method is a payload that is not understood, as junk is.
+            if head != 'q' {
+                let id = alice.start_publish(&topic, b"\xff", Properties::none()).await;
+                let allowed = alice.answer(id).await.code != 0x87;
+                assert_eq!(allowed, is_described(&topic, &up), "PUBLISH {topic}");
+                seen.1 += usize::from(allowed);
+            }
+        }
+    }
+    // m, c, r, t, n of the conversation, p of six names, a, x, four methods; s, c twice, r, t, p.
+    assert_eq!(seen, (17, 6));
+}

@@ -1,0 +1,167 @@
+//! Too much, too fast: a code and a wait, for users, conversations, devices and addresses.
+
+use std::time::Duration;
+
+use godwit_proto::conversation::v1::Fate;
+use godwit_testkit::chat::{Chat, message};
+use godwit_testkit::probe::Probe;
+use godwit_testkit::server::Options;
+use godwit_testkit::wire::Version;
+
+use super::side::Side;
+use super::world::{BOTH, World};
+
+in_both_versions!(sqlite with slow_users: a_user_has_one_rate_over_all_devices);
+in_both_versions!(sqlite with slow_conversations: a_conversation_has_a_rate_of_its_own);
+in_both_versions!(sqlite with slow_groups: a_large_group_has_a_rate_of_its_own);
+in_both_versions!(sqlite with slow_devices: a_device_has_a_rate_of_its_own);
+
+fn slow_users() -> Options {
+    Options::default().with("GODWIT__LIMITS__USER_SENDS_PER_S", "5")
+}
+
+fn slow_conversations() -> Options {
+    Options::default().with("GODWIT__LIMITS__CONVERSATION_SENDS_PER_S", "5")
+}
+
+fn slow_groups() -> Options {
+    Options::default()
+        .with("GODWIT__LIMITS__LARGE_GROUP_MEMBERS", "3")
+        .with("GODWIT__LIMITS__LARGE_GROUP_SENDS_PER_S", "5")
+}
+
+fn slow_devices() -> Options {
+    Options::default().with("GODWIT__LIMITS__PUBLISHES_PER_S", "20")
+}
+
+/// Sends at once; the fates.
+async fn burst(chat: &mut Chat, cid: &str, count: usize) -> Vec<Fate> {
+    let mut window = Vec::new();
+    for _ in 0..count {
+        window.push(chat.start(cid, message("x")).await);
+    }
+    let mut fates = Vec::new();
+    for sent in window {
+        fates.push(chat.fate(sent).await);
+    }
+    fates
+}
+
+/// Checks refusals: 0x97 and a wait that is enough. How many were accepted.
+async fn accepted_of(chat: &mut Chat, cid: &str, count: usize) -> usize {
+    let fates = burst(chat, cid, count).await;
+    let refused: Vec<_> = fates.iter().filter(|fate| fate.code != 0).collect();
+    assert!(refused.iter().all(|fate| fate.code == 0x97 && fate.seq == 0), "{refused:?}");
+    let wait_ms = refused.last().expect("some are too many").retry_after_ms;
+    assert!((1..=5000).contains(&wait_ms), "{wait_ms} ms");
+    tokio::time::sleep(Duration::from_millis(wait_ms.into())).await;
+    chat.say(cid, "after the wait").await;
+    count - refused.len()
+}
+
+async fn a_user_has_one_rate_over_all_devices(side: Side<'_>) {
+    let (one, other) = (side.direct("alice", "bob").await, side.group(&["alice", "bob"]).await);
+    let mut phone = side.chat("alice", "phone").await;
+    let mut laptop = side.chat("alice", "laptop").await;
+    let mut bob = side.chat("bob", "phone").await;
+    let accepted = accepted_of(&mut phone, &one, 30).await;
+    assert!((5..=12).contains(&accepted), "{accepted}");
+    // Neither another conversation nor another device is a way around.
+    let (here, there) = tokio::join!(burst(&mut phone, &one, 10), burst(&mut laptop, &other, 10));
+    let accepted = here.iter().chain(&there).filter(|fate| fate.code == 0).count();
+    assert!(accepted <= 7, "{accepted} of twenty");
+    // Somebody else's rate is somebody else's.
+    bob.say(&one, "unharmed").await;
+    // Only what was accepted stands in the log.
+    let head = bob.item(&other).await.head_seq;
+    assert_eq!(head, there.iter().filter(|fate| fate.code == 0).count() as u64);
+}
+
+async fn a_conversation_has_a_rate_of_its_own(side: Side<'_>) {
+    let cid = side.group(&["alice", "bob"]).await;
+    let other = side.group(&["alice", "bob"]).await;
+    let mut alice = side.chat("alice", "phone").await;
+    let mut bob = side.chat("bob", "phone").await;
+    let accepted = accepted_of(&mut alice, &cid, 30).await;
+    assert!((5..=12).contains(&accepted), "{accepted}");
+    // Whoever speaks: it is the conversation that is full.
+    let (hers, his) = tokio::join!(burst(&mut alice, &cid, 10), burst(&mut bob, &cid, 10));
+    let accepted = hers.iter().chain(&his).filter(|fate| fate.code == 0).count();
+    assert!(accepted <= 7, "{accepted} of twenty");
+    bob.say(&other, "elsewhere all is well").await;
+}
+
+async fn a_large_group_has_a_rate_of_its_own(side: Side<'_>) {
+    let cid = side.group(&["alice", "bob", "carol", "dave"]).await;
+    let small = side.group(&["alice", "bob"]).await;
+    let mut alice = side.chat("alice", "phone").await;
+    let accepted = accepted_of(&mut alice, &cid, 30).await;
+    assert!((5..=12).contains(&accepted), "{accepted}");
+    let fates = burst(&mut alice, &small, 30).await;
+    assert!(fates.iter().all(|fate| fate.code == 0), "a small one has not: {fates:?}");
+}
+
+async fn a_device_has_a_rate_of_its_own(side: Side<'_>) {
+    let cid = side.group(&["alice", "bob"]).await;
+    let mut alice = side.chat("alice", "phone").await;
+    let mut laptop = side.chat("alice", "laptop").await;
+    let fates = burst(&mut alice, &cid, 60).await;
+    let refused: Vec<_> = fates.iter().filter(|fate| fate.code != 0).collect();
+    assert!(refused.len() >= 20, "{} of 60 refused", refused.len());
+    assert!(refused.iter().all(|f| f.code == 0x97 && f.retry_after_ms > 0), "{refused:?}");
+    laptop.say(&cid, "unharmed").await;
+}
+
+#[tokio::test]
+async fn an_address_connects_only_so_fast() {
+    let options = Options::default().with("GODWIT__LIMITS__CONNECTS_PER_S_PER_ADDRESS", "5");
+    let world = World::with(options).await;
+    for version in BOTH {
+        let hello = world.hello(version, "alice", "phone").await;
+        let mut refused = None;
+        for _ in 0..60 {
+            let (_, welcome) = Probe::try_connect(&world.mqtt(), &hello).await;
+            if welcome.code != 0 {
+                refused = Some(welcome);
+                break;
+            }
+        }
+        let refused = refused.expect("sixty at once are too many");
+        let wait_ms = match version {
+            Version::V3 => {
+                assert_eq!(refused.code, 3, "{refused:?}");
+                1000
+            }
+            Version::V5 => {
+                assert_eq!(refused.code, 0x9F, "{refused:?}");
+                let wait = refused.properties.user("retry_after_ms").map(str::parse::<u64>);
+                wait.expect("a wait").expect("a number")
+            }
+        };
+        assert!((1..=5000).contains(&wait_ms), "{wait_ms}");
+        tokio::time::sleep(Duration::from_millis(wait_ms + 50)).await;
+        Probe::connect(&world.mqtt(), &hello).await;
+    }
+}
+
+#[tokio::test]
+async fn rest_is_asked_only_so_often() {
+    let options = Options::default().with("GODWIT__LIMITS__REQUESTS_PER_S", "5");
+    let world = World::with(options).await;
+    let alice = world.server.caller(&world.token("alice", "phone").await);
+    let mut refused = None;
+    for _ in 0..60 {
+        let reply = alice.get("/v1/inbox").await;
+        if reply.status != 200 {
+            refused = Some(reply);
+            break;
+        }
+    }
+    let refused = refused.expect("sixty at once are too many");
+    assert_eq!(refused.problem(429), "throttled");
+    let wait_s = refused.header("retry-after").and_then(|wait| wait.parse::<u64>().ok());
+    let wait_s = wait_s.expect("a wait");
+    assert!((1..=5).contains(&wait_s), "{wait_s}");
+    tokio::time::sleep(Duration::from_secs(wait_s)).await;
+    assert_eq!(alice.get("/v1/inbox").await.status, 200);
+}
