@@ -58,11 +58,24 @@ fn malformed(reason: impl Into<std::borrow::Cow<'static, str>>) -> Outcome {
     Outcome::refused(Code::PAYLOAD_INVALID, reason)
 }
 
+/// A publish that cannot become a send.
+#[derive(Debug)]
+pub(crate) struct Bad {
+    /// Its key, as far as it has one: the sender's name for what is refused.
+    pub(crate) cmid: Option<ClientMessageId>,
+    pub(crate) outcome: Outcome,
+}
+
 /// Reads the payload of `s/{cid}`.
-pub(crate) fn draft_from_wire(payload: &Bytes) -> Result<Draft, Outcome> {
+pub(crate) fn draft_from_wire(payload: &Bytes) -> Result<Draft, Bad> {
+    let unnamed = |reason: String| Bad { cmid: None, outcome: malformed(reason) };
     let send = wire::Send::decode(payload.clone())
-        .map_err(|e| malformed(format!("the payload is not godwit.conversation.v1.Send: {e}")))?;
-    let cmid = ClientMessageId::new(&send.cmid).map_err(|e| malformed(format!("cmid {e}")))?;
+        .map_err(|e| unnamed(format!("the payload is not godwit.conversation.v1.Send: {e}")))?;
+    let cmid = ClientMessageId::new(&send.cmid).map_err(|e| unnamed(format!("cmid {e}")))?;
+    draft(send, &cmid).map_err(|outcome| Bad { cmid: Some(cmid), outcome })
+}
+
+fn draft(send: wire::Send, cmid: &ClientMessageId) -> Result<Draft, Outcome> {
     let act = act(&send)?;
     let previous_chain = if send.previous_chain.is_empty() {
         None
@@ -71,7 +84,7 @@ pub(crate) fn draft_from_wire(payload: &Bytes) -> Result<Draft, Outcome> {
         Some(chain.map_err(|_| malformed("previous_chain must be 8 bytes, or absent"))?)
     };
     Ok(Draft {
-        cmid: Some(cmid),
+        cmid: Some(cmid.clone()),
         act,
         body: send.body,
         group_version: send.group_version,
@@ -150,14 +163,15 @@ fn mentions(names: &[String]) -> Result<Vec<UserId>, Outcome> {
 pub(crate) fn draft_from_plain(
     message: &Message,
     cmid: Option<ClientMessageId>,
-) -> Result<Draft, Outcome> {
+) -> Result<Draft, Bad> {
     let properties = message.properties.as_deref();
     let named = properties.and_then(|p| p.user.iter().find(|(name, _)| name == "cmid"));
     let cmid = match (cmid, named) {
         (Some(cmid), _) => Some(cmid),
         (None, Some((_, value))) => {
+            let unnamed = |reason| Bad { cmid: None, outcome: malformed(reason) };
             let cmid = ClientMessageId::new(value);
-            Some(cmid.map_err(|e| malformed(format!("user property cmid {e}")))?)
+            Some(cmid.map_err(|e| unnamed(format!("user property cmid {e}")))?)
         }
         (None, None) => None,
     };
@@ -260,8 +274,9 @@ mod tests {
             (wire::Send { previous_chain: "short".into(), ..good.clone() }, "previous_chain"),
         ];
         for (send, word) in table {
-            let outcome = draft_from_wire(&send.encode_to_vec().into()).unwrap_err();
+            let Bad { cmid, outcome } = draft_from_wire(&send.encode_to_vec().into()).unwrap_err();
             assert_eq!(outcome.code, Code::PAYLOAD_INVALID);
+            assert_eq!(cmid.is_some(), send.cmid == "k", "the refusal has the send's name");
             assert!(format!("{outcome:?}").contains(word), "{outcome:?}");
         }
         assert!(draft_from_wire(&Bytes::from_static(b"\xff\xff")).is_err());

@@ -221,12 +221,15 @@ impl DeviceSession {
     fn ingest(
         self: &Arc<Self>,
         conversation: ConversationId,
-        draft: Result<ingest::Draft, Outcome>,
+        draft: Result<ingest::Draft, ingest::Bad>,
         ack: Ack,
     ) {
         let inner = &self.inner;
-        let cmid = draft.as_ref().ok().and_then(|d| d.cmid.clone());
-        let send = draft.and_then(|draft| {
+        let cmid = match &draft {
+            Ok(draft) => draft.cmid.clone(),
+            Err(bad) => bad.cmid.clone(),
+        };
+        let send = draft.map_err(|bad| bad.outcome).and_then(|draft| {
             let allowed = rates::check(inner, &self.identity().user, conversation);
             allowed.map_err(Outcome::throttled)?;
             let body_max = inner.options.body_bytes_max;
