@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
+use bytes::Bytes;
 use godwit_core::cursor::Mark;
 use godwit_core::edge::{Ack, Code, Delivery, Detail, Downlink, Outcome, Session, Version};
 use godwit_core::ids::Identity;
@@ -20,6 +21,8 @@ pub(super) enum Fate {
 struct State {
     queued: Vec<Mark>,
     received: Vec<(String, u64)>,
+    /// What is no log entry.
+    told: Vec<(String, Bytes)>,
     fates: HashMap<u32, Fate>,
     starved: bool,
 }
@@ -101,6 +104,20 @@ impl Device {
         .await
     }
 
+    /// What came on a topic of no log, once one of it is `wanted`.
+    pub(super) async fn told_until(
+        &self,
+        topic: &str,
+        wanted: impl Fn(Bytes) -> bool,
+    ) -> Vec<Bytes> {
+        self.wait(|state| {
+            let all = state.told.iter().filter(|(t, _)| t == topic);
+            let all: Vec<_> = all.map(|(_, payload)| payload.clone()).collect();
+            all.iter().any(|payload| wanted(payload.clone())).then_some(all)
+        })
+        .await
+    }
+
     async fn wait<T>(&self, found: impl Fn(&State) -> Option<T>) -> T {
         godwit_testkit::until("the bridge's answer", async || {
             found(&self.state.lock().expect("no panic under the lock"))
@@ -125,9 +142,14 @@ impl Downlink for Device {
                 state.starved = true;
                 return Err(delivery);
             }
-            let mark = delivery.mark.expect("these tests deliver log entries only");
-            state.queued.push(mark);
-            state.received.push((delivery.message.topic.to_string(), mark.seq.0));
+            let topic = delivery.message.topic.to_string();
+            match delivery.mark {
+                Some(mark) => {
+                    state.queued.push(mark);
+                    state.received.push((topic, mark.seq.0));
+                }
+                None => state.told.push((topic, delivery.message.payload.clone())),
+            }
         }
         self.changed.notify_one();
         Ok(())

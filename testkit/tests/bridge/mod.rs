@@ -1,6 +1,8 @@
 //! The bridge between a real store and devices made here, with a bus that loses what it is told to.
 
 mod devices;
+mod faults;
+mod faulty;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,7 +16,7 @@ use godwit_core::bus::{Announce, Announcement, Signal};
 use godwit_core::edge::{Begin, Begun, Message, Publish, Qos, SubscribeRequest, Upstream as _};
 use godwit_core::ids::{ConversationId, Identity, UserId};
 use godwit_core::membership::{ConversationKind, Details, NewConversation, Role};
-use godwit_core::store::Store as _;
+use godwit_core::store::Store;
 use godwit_store_sqlite::SqliteStore;
 
 use devices::{Device, Fate};
@@ -50,12 +52,22 @@ struct World {
 }
 
 async fn world(nth: u64) -> World {
+    let options = Options { cursor_delay: Duration::from_millis(5), ..Options::default() };
+    world_with(nth, options, |store| store).await
+}
+
+/// As [`world`]; the bridge sees the store through `seen`.
+async fn world_with<S: Store>(
+    nth: u64,
+    options: Options,
+    seen: impl FnOnce(Arc<SqliteStore>) -> Arc<S>,
+) -> World {
     let directory = godwit_testkit::scratch::Scratch::new("bridge");
     let store = open(directory.path()).await;
     let bus = InProcess::new();
     let announce = Lossy { bus: Arc::clone(&bus), nth, seen: AtomicU64::new(0) };
-    let options = Options { cursor_delay: Duration::from_millis(5), ..Options::default() };
-    let bridge = Bridge::start(Arc::clone(&store) as Arc<_>, Arc::new(announce), options, 7);
+    let seen = seen(Arc::clone(&store));
+    let bridge = Bridge::start(seen as Arc<_>, Arc::new(announce), options, 7);
     bus.listen(Arc::clone(&bridge) as Arc<_>);
     let conversation = ConversationId([9; 16]);
     let user = |name| (UserId::new(name).expect("a user"), Role::Member);

@@ -1,0 +1,163 @@
+//! What senders and reporters are told when the store fails under them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use godwit_bridge::Options;
+use godwit_core::edge::{Begun, Code, Detail, Message, Outcome, Publish, Qos};
+use godwit_core::store::Store as _;
+use godwit_proto::receipt::v1::{Receipt, ReceiptUpdates, Receipts};
+use prost::Message as _;
+
+use super::devices::{Device, Fate};
+use super::faulty::Fault::{Away, Broken, Lost};
+use super::faulty::{Fault, Faulty};
+use super::{World, identity, subscribe, world_with};
+
+/// A world on a faulty store, with alice and bob connected.
+struct Faults {
+    world: World,
+    store: Arc<Faulty>,
+    alice: (Arc<Device>, Begun),
+    bob: (Arc<Device>, Begun),
+}
+
+async fn faults(hold_max: Duration) -> Faults {
+    let delay = Duration::from_millis(5);
+    let options =
+        Options { cursor_delay: delay, receipt_delay: delay, hold_max, ..Options::default() };
+    let mut made = None;
+    let world = world_with(0, options, |store| {
+        let faulty = Faulty::new(store);
+        made = Some(Arc::clone(&faulty));
+        faulty
+    })
+    .await;
+    let alice = Device::new(identity("alice:phone"), 100);
+    let sender = world.connect(&alice, 0).await;
+    alice.attach(&sender.session);
+    let bob = Device::new(identity("bob:phone"), 100);
+    let receiver = world.connect(&bob, 0).await;
+    bob.attach(&receiver.session);
+    let store = made.expect("a store was made");
+    Faults { world, store, alice: (alice, sender), bob: (bob, receiver) }
+}
+
+impl Faults {
+    async fn send(&self, cmid: &str, faults: &[Fault]) -> Fate {
+        self.store.will(faults);
+        let fate = self.world.send(&self.alice.0, &self.alice.1, cmid).await;
+        assert!(self.store.is_through(), "{cmid}: every fault has happened");
+        fate
+    }
+
+    /// bob reports how far he has read.
+    async fn read(&self, seq: u64, faults: &[Fault]) -> Outcome {
+        self.store.will(faults);
+        let conversation_id = Bytes::copy_from_slice(self.world.conversation.as_bytes());
+        let receipt = Receipt { conversation_id, read: seq, ..Receipt::default() };
+        let payload = Receipts { receipts: vec![receipt] }.encode_to_vec().into();
+        let message = Message { topic: "r".into(), payload, properties: None };
+        let (ticket, ack) = self.bob.0.expect();
+        let publish = Publish { message, qos: Qos::AtLeastOnce, retain: false };
+        self.bob.1.session.publish(publish, ack);
+        match self.bob.0.fate(ticket).await {
+            Fate::Other(outcome) => outcome,
+            committed => panic!("{committed:?}"),
+        }
+    }
+
+    async fn head(&self) -> u64 {
+        let found = self.world.store.conversation(self.world.conversation).await;
+        found.expect("an answer").expect("a conversation").head_seq.0
+    }
+}
+
+fn withheld() -> Fate {
+    Fate::Other(Outcome::WITHHELD)
+}
+
+/// "Nothing was stored" is said only when it is known. A send whose first try lost its answer may
+/// be stored, whatever the later tries say.
+#[tokio::test]
+async fn a_lost_answer_is_never_told_as_a_refusal() {
+    let faults = faults(Duration::from_secs(30)).await;
+    // The batch breaks, then the send alone does.
+    match faults.send("never", &[Broken, Broken]).await {
+        Fate::Other(outcome) => assert_eq!(outcome.code, Code::UNSPECIFIED),
+        committed => panic!("{committed:?}"),
+    }
+    assert_eq!(faults.head().await, 0);
+    assert_eq!(faults.send("first", &[Lost, Broken, Broken]).await, withheld());
+    assert_eq!(faults.head().await, 1, "it was stored");
+    assert_eq!(faults.send("second", &[Broken, Lost, Broken]).await, withheld());
+    assert_eq!(faults.send("third", &[Away, Broken, Broken]).await, withheld());
+    assert_eq!(faults.head().await, 2, "the third was not, which the bridge cannot know");
+    // The sender asks again, and learns.
+    let again = faults.send("first", &[]).await;
+    assert_eq!(again, Fate::Committed { seq: 1, duplicate: true });
+}
+
+/// A try that finds the commit of an earlier one is no repetition of the sender's, and everybody
+/// is told of the entry.
+#[tokio::test]
+async fn what_was_committed_with_a_lost_answer_is_delivered() {
+    let faults = faults(Duration::from_secs(30)).await;
+    let (bob, receiver) = &faults.bob;
+    receiver.session.subscribe(subscribe("m/#")).await;
+    let first = faults.send("first", &[Lost]).await;
+    assert_eq!(first, Fate::Committed { seq: 1, duplicate: false });
+    let topic = format!("m/{}", faults.world.conversation);
+    assert_eq!(bob.received_until(&topic, 1).await, [1]);
+    let second = faults.send("second", &[Lost, Broken]).await;
+    assert_eq!(second, Fate::Committed { seq: 2, duplicate: false });
+    assert_eq!(faults.send("third", &[]).await, Fate::Committed { seq: 3, duplicate: false });
+    assert_eq!(bob.received_until(&topic, 3).await, [1, 2, 3]);
+}
+
+/// A report is acknowledged when it is stored, refused when it is known that it was not, and
+/// otherwise not answered.
+#[tokio::test]
+async fn a_report_is_answered_by_what_is_known_of_it() {
+    let faults = faults(Duration::from_secs(30)).await;
+    let (alice, sender) = &faults.alice;
+    sender.session.subscribe(subscribe("r/#")).await;
+    for n in 1..=5 {
+        faults.send(&format!("k{n}"), &[]).await;
+    }
+    assert_eq!(faults.read(1, &[Lost]).await, Outcome::SUCCESS);
+    assert_eq!(faults.read(2, &[Away, Away]).await, Outcome::SUCCESS);
+    assert_eq!(faults.read(3, &[Broken]).await, Outcome::SUCCESS);
+    let refused = faults.read(4, &[Broken, Broken]).await;
+    assert_eq!(refused.code, Code::UNSPECIFIED);
+    assert_ne!(refused, Outcome::WITHHELD);
+    assert_eq!(faults.read(4, &[Lost, Broken, Broken]).await, Outcome::WITHHELD);
+    let beyond = faults.read(6, &[]).await;
+    assert_eq!(beyond.code, Code::PAYLOAD_INVALID);
+    assert!(matches!(&beyond.detail, Detail::Text(why) if why.contains("ends at 5")), "{beyond:?}");
+    assert_eq!(faults.read(5, &[]).await, Outcome::SUCCESS);
+    let topic = format!("r/{}", faults.world.conversation);
+    let updates = alice
+        .told_until(&topic, |payload| {
+            let updates = ReceiptUpdates::decode(payload).expect("ReceiptUpdates");
+            updates.receipts.iter().any(|r| (r.user.as_str(), r.read) == ("bob", 5))
+        })
+        .await;
+    let reads: Vec<u64> = updates
+        .iter()
+        .flat_map(|payload| ReceiptUpdates::decode(payload.clone()).expect("updates").receipts)
+        .map(|receipt| receipt.read)
+        .collect();
+    assert!(reads.is_sorted(), "never back: {reads:?}");
+}
+
+/// A store that stays away does not keep a reporter waiting for ever.
+#[tokio::test]
+async fn a_report_waits_no_longer_than_a_send() {
+    let faults = faults(Duration::from_millis(200)).await;
+    assert_eq!(faults.send("k", &[]).await, Fate::Committed { seq: 1, duplicate: false });
+    // Waits of 50 and 100 ms, then the next would end after 200 ms.
+    assert_eq!(faults.read(1, &[Away, Away, Away]).await, Outcome::WITHHELD);
+    assert_eq!(faults.read(1, &[]).await, Outcome::SUCCESS);
+}

@@ -1,0 +1,131 @@
+//! A store that fails when it is told to.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+
+use godwit_core::change::{ChangeRequest, Refused};
+use godwit_core::commit::{Committed, Send};
+use godwit_core::cursor::{Behind, Feed, Move, Opened, Opening, SubscriptionChange};
+use godwit_core::entry::Entry;
+use godwit_core::ids::{ConversationId, Identity, Seq, UserId};
+use godwit_core::inbox::{Checked, InboxQuery, Inboxes, Item, Marks, MarksChange};
+use godwit_core::membership::{Conversation, NewConversation, Stay};
+use godwit_core::people::{Claim, Device, People, TooMany, User, UserChange};
+use godwit_core::policy::Policy;
+use godwit_core::receipt::{Receipt, Report, Verdict};
+use godwit_core::store::{Error, OutboxEvent, Page, Pending, Prune, Pruned, Range, Store};
+use godwit_store_sqlite::SqliteStore;
+
+/// What happens to one call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// It is done, and the answer is lost.
+    Lost,
+    /// It is not done; trying again may help.
+    Away,
+    /// It is not done, and never will be.
+    Broken,
+}
+
+/// A real store whose commits and reports fail by a script.
+pub(super) struct Faulty {
+    store: Arc<SqliteStore>,
+    script: Mutex<VecDeque<Fault>>,
+}
+
+impl Faulty {
+    pub(super) fn new(store: Arc<SqliteStore>) -> Arc<Self> {
+        Arc::new(Self { store, script: Mutex::default() })
+    }
+
+    /// The next commits or reports fail like this, one each.
+    pub(super) fn will(&self, faults: &[Fault]) {
+        self.script.lock().expect("no panic under the lock").extend(faults);
+    }
+
+    /// Whether every fault has happened.
+    pub(super) fn is_through(&self) -> bool {
+        self.script.lock().expect("no panic under the lock").is_empty()
+    }
+
+    async fn fail<T>(&self, done: Pending<'_, T>) -> Result<T, Error> {
+        let fault = self.script.lock().expect("no panic under the lock").pop_front();
+        match fault {
+            None => done.await,
+            Some(Fault::Lost) => {
+                done.await?;
+                Err(Error::Unavailable("the answer was lost".into()))
+            }
+            Some(Fault::Away) => Err(Error::Unavailable("away".into())),
+            Some(Fault::Broken) => Err(Error::Broken("broken".into())),
+        }
+    }
+}
+
+/// Methods that are the real store's.
+macro_rules! as_it_is {
+    ($($name:ident($($argument:ident: $type:ty),*) -> $answer:ty;)*) => {
+        $(fn $name<'a>(&'a self $(, $argument: $type)*) -> Pending<'a, $answer> {
+            self.store.$name($($argument),*)
+        })*
+    };
+}
+
+impl Store for Faulty {
+    fn commit<'a>(&'a self, batch: &'a [Send], policy: &'a Policy) -> Pending<'a, Committed> {
+        Box::pin(self.fail(self.store.commit(batch, policy)))
+    }
+
+    as_it_is! {
+        create(new: &'a NewConversation) -> Conversation;
+        change(request: &'a ChangeRequest) -> Result<(Entry, Conversation), Refused>;
+        stays(id: ConversationId, after: Option<(Seq, UserId)>, limit: u32) -> Vec<Stay>;
+        conversation(id: ConversationId) -> Option<Conversation>;
+        conversations_of(user: &'a UserId, after: Option<ConversationId>, limit: u32)
+            -> Vec<Conversation>;
+        read_log(id: ConversationId, range: Range, limit: u32, bytes_max: usize) -> Option<Page>;
+        open_sessions(batch: &'a [Opening]) -> Vec<Opened>;
+        close_sessions(batch: &'a [Opening]) -> ();
+        change_subscriptions(device: &'a Identity, change: &'a SubscriptionChange) -> ();
+        behind(device: &'a Identity, feed: Feed, after: Option<ConversationId>, limit: u32)
+            -> Vec<Behind>;
+        move_cursors(moves: &'a [Move]) -> ();
+        outbox(limit: u32) -> Vec<OutboxEvent>;
+        outbox_done(ids: &'a [i64]) -> ();
+        prune(prune: Prune) -> Pruned;
+        ping() -> ();
+    }
+}
+
+impl Inboxes for Faulty {
+    fn report<'a>(&'a self, reports: &'a [Report]) -> Pending<'a, Vec<Verdict>> {
+        Box::pin(self.fail(self.store.report(reports)))
+    }
+
+    as_it_is! {
+        inbox(user: &'a UserId, query: &'a InboxQuery) -> Vec<Item>;
+        change_marks(user: &'a UserId, conversation: ConversationId, change: &'a MarksChange)
+            -> Option<Marks>;
+        receipts(conversation: ConversationId) -> Vec<Receipt>;
+        pins(conversation: ConversationId, limit: u32) -> Vec<Entry>;
+        check_inboxes(after: Option<ConversationId>, limit: u32, repair: bool) -> Checked;
+    }
+}
+
+impl People for Faulty {
+    as_it_is! {
+        user(id: &'a UserId) -> User;
+        change_user(id: &'a UserId, change: &'a UserChange) -> Result<User, User>;
+        note_seen(seen: &'a [(UserId, u64)]) -> ();
+        devices(user: &'a UserId) -> Vec<Device>;
+        note_devices(connected: &'a [(Identity, u64)]) -> ();
+        name_device(device: &'a Identity, name: &'a str) -> Option<Device>;
+        revoke_device(device: &'a Identity, time_ms: u64) -> Device;
+        revoked(after: Option<&'a Identity>, limit: u32) -> Vec<(Identity, u64)>;
+        blocks(user: &'a UserId) -> Vec<UserId>;
+        blocked_by(user: &'a UserId, among: &'a [UserId]) -> Vec<UserId>;
+        block(user: &'a UserId, other: &'a UserId, on: bool, time_ms: u64)
+            -> Result<Vec<ConversationId>, TooMany>;
+        claim_key(caller: &'a str, key: &'a str, fingerprint: &'a [u8; 32], time_ms: u64) -> Claim;
+    }
+}
