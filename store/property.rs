@@ -123,7 +123,7 @@ fn check<S: Strategy>(
     strategy: S,
     cases: u32,
     seen: &[&str],
-    case: impl AsyncFn(&Stores, u64, S::Value) -> BTreeMap<String, usize>,
+    case: &impl AsyncFn(&Stores, u64, S::Value) -> BTreeMap<String, usize>,
 ) {
     let mut config = Config { failure_persistence: None, ..Config::default() };
     if std::env::var_os("PROPTEST_CASES").is_none() {
@@ -164,7 +164,7 @@ fn any_interleaving_is_what_its_log_says_and_replays() {
     let strategy = (interleaving(), vec(any::<bool>(), 100));
     let seen: Vec<&str> =
         ENTRIES.into_iter().chain(["receipt", "mark", "block", "prune"]).collect();
-    check(strategy, 48, &seen, async |stores, number, ((commands, order), batched)| {
+    check(strategy, 48, &seen, &async |stores, number, ((commands, order), batched)| {
         let (first, second) = (stores.first.deref(), stores.second.deref());
         let mut world = World::begin(first, number).await;
         world.in_order(first, &commands, &order, &batched).await;
@@ -178,7 +178,7 @@ fn any_interleaving_is_what_its_log_says_and_replays() {
 #[test]
 fn people_at_the_same_time_leave_one_log_that_replays() {
     let seen: Vec<&str> = ENTRIES.into_iter().chain(["receipt"]).collect();
-    check(interleaving(), 48, &seen, async |stores, number, (commands, order)| {
+    check(interleaving(), 48, &seen, &async |stores, number, (commands, order)| {
         let (first, second) = (stores.first.deref(), stores.second.deref());
         let mut world = World::begin(first, number).await;
         world.at_once(first, &commands, &order).await;

@@ -4,10 +4,10 @@ use super::support::{
     NOW, Task, accepted, add, change, changed, checked_log, cid, commit_one, conversation, direct,
     group, join_all, remove, say, send, user,
 };
-use crate::change::{Ask, Change, DetailsChange, Refused};
-use crate::commit::Fate;
+use crate::change::{Ask, Change, ChangeRequest, DetailsChange, Refused};
+use crate::commit::{Fate, SendKey};
 use crate::entry::EntryKind;
-use crate::ids::{Seq, UserId};
+use crate::ids::{ClientMessageId, Seq, UserId};
 use crate::limits::MEMBERS_MAX;
 use crate::membership::{
     Conversation, ConversationKind, Details, History, NewConversation, Role, Stamp, Stay,
@@ -276,8 +276,7 @@ pub async fn stays_are_told_by_place(store: &dyn Store) {
 pub async fn a_stamp_must_be_the_conversations(store: &dyn Store) {
     group(store, cid(1), &["alice", "bob"]).await;
     let try_with = async |stamp: Stamp, ask: Ask| {
-        let request =
-            crate::change::ChangeRequest { stamp: Some(stamp), ..change(cid(1), None, ask) };
+        let request = ChangeRequest { stamp: Some(stamp), ..change(cid(1), None, ask) };
         store.change(&request).await.unwrap()
     };
     let first = conversation(store, cid(1)).await.stamp();
@@ -301,12 +300,12 @@ pub async fn keys_of_changes_are_scoped_by_their_actor(store: &dyn Store) {
     changed(store, cid(1), Ask::Add { users: vec![user("ann")], role: Role::Admin }).await;
     let by_alice = change(cid(1), Some("alice:d"), add(&["bob"]));
     let (entry, _) = store.change(&by_alice).await.unwrap().unwrap();
-    let by_ann = crate::change::ChangeRequest {
+    let by_ann = ChangeRequest {
         actor: Some("ann:d".parse().unwrap()),
         ask: add(&["carol"]),
         ..by_alice.clone()
     };
-    let by_ann = crate::change::ChangeRequest { message_id: super::support::fresh_id(), ..by_ann };
+    let by_ann = ChangeRequest { message_id: super::support::fresh_id(), ..by_ann };
     let (other, _) = store.change(&by_ann).await.unwrap().unwrap();
     assert_eq!((entry.seq, other.seq), (Seq(2), Seq(3)));
     // A retry is told the first entry even when it could not be decided again.
@@ -315,6 +314,21 @@ pub async fn keys_of_changes_are_scoped_by_their_actor(store: &dyn Store) {
     assert_eq!(again, other);
     assert_eq!(now, conversation(store, cid(1)).await);
     assert_eq!(role_of(store, "alice").await, Role::Owner);
+}
+
+/// A send and a change of one device with the same key are two requests: neither is told the other's
+/// result.
+pub async fn a_send_and_a_change_may_have_the_same_key(store: &dyn Store) {
+    group(store, cid(1), &["alice"]).await;
+    let key = SendKey::Change(ClientMessageId::new("same").unwrap());
+    let joins = ChangeRequest { key, ..change(cid(1), Some("alice:d"), add(&["bob"])) };
+    let message = send(cid(1), "alice:d", "same");
+    let (entry, _) = store.change(&joins).await.unwrap().unwrap();
+    let (id, seq, duplicate) = accepted(commit_one(store, message.clone()).await);
+    assert_eq!((entry.seq, id, seq, duplicate), (Seq(1), message.message_id, Seq(2), false));
+    assert_eq!(store.change(&joins).await.unwrap().unwrap().0, entry);
+    assert_eq!(accepted(commit_one(store, message).await), (id, seq, true));
+    assert_eq!(checked_log(store, cid(1)).await.len(), 2);
 }
 
 /// More members than a conversation may have: nobody is added.

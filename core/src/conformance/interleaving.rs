@@ -186,10 +186,10 @@ impl World {
         let actor = person(command.actor);
         let device = if command.phone { "phone" } else { "laptop" };
         let from = Identity { user: actor.clone(), device: device.parse().unwrap() };
-        let key = SendKey::Client(ClientMessageId::new(&format!("k{number}")).unwrap());
+        let key = ClientMessageId::new(&format!("k{number}")).unwrap();
         let ask = match &command.what {
             What::Say { .. } | What::About { .. } => {
-                return Request::Send(self.send(id, from, key, &command.what));
+                return Request::Send(self.send(id, from, SendKey::Client(key), &command.what));
             }
             What::Report { delivered, read } => {
                 let (delivered, read) = (Seq((*delivered).into()), Seq((*read).into()));
@@ -221,7 +221,7 @@ impl World {
             actor: Some(from),
             ask,
             stamp: None,
-            key,
+            key: SendKey::Change(key),
             message_id: fresh_id(),
             time_ms: self.now_ms,
         })

@@ -101,6 +101,7 @@ macro_rules! store_conformance {
                 stays_are_told_by_place
                 a_stamp_must_be_the_conversations
                 keys_of_changes_are_scoped_by_their_actor
+                a_send_and_a_change_may_have_the_same_key
                 a_full_conversation_takes_no_more
             }
             log {

@@ -72,6 +72,14 @@ pub(crate) async fn block(
     on: bool,
     time_ms: u64,
 ) -> Result<Result<Vec<ConversationId>, TooMany>, Error> {
+    // Nobody blocks himself: it would end his own sends in every direct conversation.
+    if user == other {
+        return Ok(Ok(Vec::new()));
+    }
+    // Nobody blocks himself: it would end his own sends in every direct conversation.
+    if user == other {
+        return Ok(Ok(Vec::new()));
+    }
     let mut tx = store.begin().await?;
     sqlx::query_file!("queries/blocks/lock.sql", user.as_str())
         .fetch_one(&mut *tx)

@@ -9,6 +9,7 @@ mod plans;
 mod property;
 mod schema;
 mod two_processes;
+mod upgrade;
 
 use std::ops::Deref;
 
