@@ -282,6 +282,8 @@ class Godwit(Server):
                 f"postgres://postgres@127.0.0.1:{postgres.port}/godwit",
             # A group of 1,000 is a large one: its fan-out is measured, not its bound for sends.
             "GODWIT__LIMITS__LARGE_GROUP_SENDS_PER_S": "0",
+            # All devices come from one address here.
+            "GODWIT__LIMITS__CONNECTS_PER_S_PER_ADDRESS": "0",
             "GODWIT__LOG__FILTER": "warn",
         }
 

@@ -214,7 +214,8 @@ fn the_document_is_whole() {
     for (name, operation) in object(&document["operations"]) {
         let qos = operation["bindings"]["mqtt"]["qos"].as_u64();
         assert!(matches!(qos, Some(0 | 1)), "{name}: QoS {qos:?}");
-        for code in operation["x-puback"].as_array().into_iter().flatten() {
+        let codes = [&operation["x-puback"], &operation["x-reply"]];
+        for code in codes.into_iter().filter_map(Value::as_array).flatten() {
             let code = code.as_str().expect("a code");
             assert!(document["x-codes"].get(code).is_some(), "{name}: {code} is explained nowhere");
         }
