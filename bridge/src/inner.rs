@@ -11,6 +11,7 @@ use crate::cursors::Cursors;
 use crate::directory::Directory;
 use crate::ingest::MessageIds;
 use crate::large::Large;
+use crate::notices::Notices;
 use crate::online::Online;
 use crate::openings::Openings;
 use crate::options::Options;
@@ -36,6 +37,7 @@ pub(crate) struct Inner {
     pub(crate) presence: Presences,
     pub(crate) seen: Seen,
     pub(crate) large: Large,
+    pub(crate) notices: Notices,
     pub(crate) rates: Rates,
     pub(crate) receipts: Arc<Receipts>,
     pub(crate) teller: Arc<Teller>,

@@ -1,5 +1,4 @@
-//! Large groups: their fan-out leaves the hot path, and devices in the background are told that the
-//! log has grown instead of what it holds.
+//! Large groups: their fan-out leaves the hot path.
 //!
 //! One task gives out the entries of all large groups, in the order of their announcement, a slice
 //! of members at a time, so that neither the lanes of the committer nor pairs wait for it. When it
@@ -7,26 +6,19 @@
 //! the devices read it from the log.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Weak};
 use std::time::Instant;
 
-use godwit_core::cursor::{Feed, Scope};
-use godwit_core::edge::{Message, Qos};
 use godwit_core::entry::Entry;
 use godwit_core::ids::{ConversationId, Seq};
-use godwit_proto::sync::v1 as wire;
 use parking_lot::Mutex;
-use prost::Message as _;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use crate::directory::{Known, Route};
-use crate::feeds::{Feeds, Wish};
 use crate::inner::Inner;
 use crate::session::DeviceSession;
-use crate::stance::Tell;
-use crate::topic::Target;
 use crate::wire::Rendered;
 use crate::{ingest, limits, metrics};
 
@@ -70,10 +62,6 @@ pub(crate) struct Large {
     waiting: AtomicUsize,
     /// How long the entry that is being given out has waited, in milliseconds.
     waited_ms: AtomicU64,
-    /// Head notices that wait for their second to be over; all wait equally long, so the first one
-    /// is due first.
-    notices: Mutex<VecDeque<(Instant, Weak<DeviceSession>, ConversationId)>>,
-    noticed: Notify,
 }
 
 impl Large {
@@ -83,8 +71,6 @@ impl Large {
             filled: Notify::new(),
             waiting: AtomicUsize::new(0),
             waited_ms: AtomicU64::new(0),
-            notices: Mutex::default(),
-            noticed: Notify::new(),
         }
     }
 
@@ -129,40 +115,11 @@ impl Large {
         let late = || self.waited_ms.load(Ordering::Relaxed) >= limits::LARGE_LATE_MS;
         waiting >= limits::LARGE_BEHIND || (waiting > 0 && late())
     }
-
-    /// A notice waits until its second is over; `false`: too many do.
-    fn wait(&self, due: Instant, session: &DeviceSession, conversation: ConversationId) -> bool {
-        let mut notices = self.notices.lock();
-        if notices.len() >= limits::NOTICES_WAITING_MAX {
-            return false;
-        }
-        let was_empty = notices.is_empty();
-        notices.push_back((due, session.me.clone(), conversation));
-        drop(notices);
-        if was_empty {
-            self.noticed.notify_one();
-        }
-        true
-    }
-
-    fn next_notice(&self, now: Instant) -> Result<(Weak<DeviceSession>, ConversationId), Instant> {
-        let mut notices = self.notices.lock();
-        match notices.front() {
-            Some((due, ..)) if *due > now => Err(*due),
-            _ => match notices.pop_front() {
-                Some((_, session, conversation)) => Ok((session, conversation)),
-                None => {
-                    *notices = VecDeque::new();
-                    Err(now + limits::NOTICES_IDLE)
-                }
-            },
-        }
-    }
 }
 
-/// Starts the pool, and the clock of the notices.
-pub(crate) fn start(inner: &Arc<Inner>) -> [JoinHandle<()>; 2] {
-    [tokio::spawn(run(Arc::clone(inner))), tokio::spawn(run_notices(Arc::clone(inner)))]
+/// Starts the pool.
+pub(crate) fn start(inner: &Arc<Inner>) -> JoinHandle<()> {
+    tokio::spawn(run(Arc::clone(inner)))
 }
 
 async fn run(inner: Arc<Inner>) {
@@ -248,92 +205,4 @@ fn give(
 fn is_own(session: &DeviceSession, entry: &Entry) -> bool {
     let identity = session.identity();
     entry.sender == identity.user && entry.device == identity.device
-}
-
-impl DeviceSession {
-    /// A large group's log has grown by `next` to `head`. A device in the background that reads
-    /// head notices is told so and reads nothing: `true`. One that lags far is told as well, so
-    /// that it may ask for the end first; it is served as ever.
-    fn hold(&self, conversation: ConversationId, next: Seq, head: Seq, own: bool) -> bool {
-        let mut feeds = self.feeds.lock();
-        let background = feeds.is_background();
-        if !background && !lags_far(&feeds, conversation) {
-            return false;
-        }
-        let topic = Target::Notices(Scope::One(conversation));
-        let Some(wish) = feeds.wish_topic(&topic) else { return false };
-        if background {
-            for feed in [Feed::Log, Feed::Plain] {
-                if feeds.wish(feed, conversation).is_some() {
-                    feeds.hold(feed, conversation, next, head);
-                }
-            }
-        }
-        // What the device has sent itself is no news.
-        if !own {
-            self.notice(&mut feeds, conversation, head, wish);
-        }
-        background
-    }
-
-    fn notice(&self, feeds: &mut Feeds, conversation: ConversationId, head: Seq, wish: Wish) {
-        let now = Instant::now();
-        let waits = match feeds.stance_mut().grown(conversation, head, now) {
-            Tell::Now => false,
-            Tell::At(due) => self.inner.large.wait(due, self, conversation),
-            Tell::Waits => true,
-        };
-        if !waits {
-            feeds.stance_mut().owed(conversation, now);
-            self.send_notice(conversation, head, wish);
-        }
-    }
-
-    /// Tells the newest head when its second is over.
-    fn flush_notice(&self, conversation: ConversationId) {
-        let mut feeds = self.feeds.lock();
-        if feeds.closed {
-            return;
-        }
-        let owed = feeds.stance_mut().owed(conversation, Instant::now());
-        let wish = feeds.wish_topic(&Target::Notices(Scope::One(conversation)));
-        if let (Some(head), Some(wish)) = (owed, wish) {
-            self.send_notice(conversation, head, wish);
-        }
-    }
-
-    fn send_notice(&self, conversation: ConversationId, head: Seq, wish: Wish) {
-        let message = Message {
-            topic: format!("n/{conversation}").into(),
-            payload: wire::HeadNotice { head_seq: head.0 }.encode_to_vec().into(),
-            properties: None,
-        };
-        // A hint: the next one says more.
-        if self.send(Arc::new(message), Wish { qos: Qos::AtMostOnce, ..wish }).is_ok() {
-            ::metrics::counter!(metrics::NOTICES).increment(1);
-        }
-    }
-}
-
-fn lags_far(feeds: &Feeds, conversation: ConversationId) -> bool {
-    [Feed::Log, Feed::Plain].into_iter().any(|feed| {
-        let lag = feeds.lag_of(feed, conversation);
-        lag.is_some_and(|lag| lag.target.0.saturating_sub(lag.next.0) > limits::LAGS_FAR)
-    })
-}
-
-async fn run_notices(inner: Arc<Inner>) {
-    loop {
-        match inner.large.next_notice(Instant::now()) {
-            Ok((session, conversation)) => {
-                if let Some(session) = session.upgrade() {
-                    session.flush_notice(conversation);
-                }
-            }
-            Err(due) => tokio::select! {
-                () = tokio::time::sleep_until(due.into()) => {}
-                () = inner.large.noticed.notified() => {}
-            },
-        }
-    }
 }

@@ -9,11 +9,18 @@
 //!    that lags ([`feeds`] knows which it is);
 //! 8. [`cursors`]: what a device has confirmed is stored behind it.
 //!
+//! [`large`] takes the fan-out of large groups out of stages 6 and 7, [`notices`] tells devices in
+//! the background of it; [`rates`] bounds stage 3.
+//!
+//! Beside the log, what passes: [`receipts`]; [`typing`]; [`presence`] (what devices say of
+//! themselves: [`stance`]; who looks at whom: [`rooms`] and [`watch`]). What it asks of users, it
+//! asks [`people`], and notes in [`seen`].
+//!
 //! It refuses to know sockets, packets and SQL: the broker is behind [`godwit_core::edge`], the
 //! store behind [`godwit_core::store`], other bridges behind [`godwit_core::bus`].
 //!
-//! Lock order: route, online shard, feeds, (mailbox of the link | dirty cursors). No lock is held
-//! across an await.
+//! Lock order: (route | rooms), online shard, feeds, (mailbox of the link | dirty cursors); all
+//! others are held alone, or last. No lock is held across an await.
 
 mod committer;
 mod control;
@@ -26,6 +33,7 @@ mod inner;
 mod large;
 mod limits;
 mod metrics;
+mod notices;
 mod online;
 mod openings;
 mod options;
@@ -124,6 +132,7 @@ impl Bridge {
             presence: presence::Presences::new(),
             seen: seen::Seen::default(),
             large: large::Large::new(),
+            notices: notices::Notices::default(),
             rates,
             receipts,
             teller,
@@ -134,7 +143,7 @@ impl Bridge {
         let noting = Mutex::new(Some(seen::start(&inner)));
         let mut clocks = vec![typing::start(&inner)];
         clocks.extend(presence::start(&inner));
-        clocks.extend(large::start(&inner));
+        clocks.extend([large::start(&inner), notices::start(&inner)]);
         Arc::new(Self { inner, lanes: Mutex::new(lanes), noting, clocks: Mutex::new(clocks) })
     }
 

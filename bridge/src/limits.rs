@@ -87,6 +87,10 @@ pub(crate) const TYPISTS_MAX: usize = 50_000;
 /// same time. Beyond it typing is not told, and presence waits.
 pub(crate) const LOOKUPS_MAX: usize = 64;
 
+/// What one device has said of its typing in a conversation while it is looked up whether it may.
+/// More is answered 0x97.
+pub(crate) const TYPING_LINE_MAX: usize = 8;
+
 /// Conversations open on one device. More are refused with 0x99.
 pub(crate) const OPEN_MAX: usize = 16;
 
@@ -159,7 +163,7 @@ pub(crate) const LARGE_PAUSE_AFTER: usize = 128;
 /// A device that lags by more entries in a large group is told so by head notices too.
 pub(crate) const LAGS_FAR: u64 = 1000;
 
-/// Head notices that wait for their second to be over: about 40 bytes each. Beyond it they are told
+/// Head notices that wait for their second to be over: about 60 bytes each. Beyond it they are told
 /// at once.
 pub(crate) const NOTICES_WAITING_MAX: usize = 100_000;
 

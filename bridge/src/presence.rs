@@ -1,4 +1,4 @@
-//! `p` up: what devices say of themselves, and what their connections say of their users.
+//! Who is there: what connections, and what devices say of themselves on `p`, say of their users.
 //!
 //! [`godwit_core::presence`] decides what others may know; it travels as a signal, and
 //! [`crate::watch`] tells the devices that look.
@@ -9,24 +9,21 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use godwit_core::bus::{Presence, Signal};
-use godwit_core::edge::{Ack, Code, Outcome};
-use godwit_core::ids::{ConversationId, UserId};
+use godwit_core::ids::UserId;
 use godwit_core::presence::{Board, Change, Declared, Epoch, Leave};
-use godwit_core::store::Error;
-use godwit_proto::presence::v1 as wire;
 use parking_lot::Mutex;
-use prost::Message as _;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
-use crate::directory::Known;
-use crate::fate::{self, About};
 use crate::inner::Inner;
-use crate::session::{ASK_AGAIN, DeviceSession};
+use crate::session::DeviceSession;
 use crate::watch::{self, Watch};
-use crate::{ingest, limits, pull, retry};
+use crate::{ingest, limits};
+
+mod word;
+
+pub(crate) use word::publish;
 
 /// Who is there.
 pub(crate) struct Presences {
@@ -89,6 +86,13 @@ pub(crate) fn opened(session: &DeviceSession) {
     let change = inner.presence.board.lock().connected(device, session.epoch);
     pass_on(inner, change);
     inner.seen.device(device, ingest::now_ms(), Instant::now());
+}
+
+/// A device has said something of itself.
+fn declared(session: &DeviceSession, declared: Declared) {
+    let board = &session.inner.presence.board;
+    let change = board.lock().declared(session.identity(), session.epoch, declared);
+    pass_on(&session.inner, change);
 }
 
 /// A connection has ended; the session is closed already.
@@ -191,173 +195,5 @@ pub(crate) fn user_changed(inner: &Arc<Inner>, user: &UserId) {
     inner.online.each(user, |session| sessions.push(Arc::clone(session)));
     for session in sessions {
         watch::look_again(&session);
-    }
-}
-
-/// What a device says of itself.
-struct Word {
-    declared: Declared,
-    open: Vec<ConversationId>,
-}
-
-fn read(payload: &Bytes) -> Result<Word, Outcome> {
-    let refused = |reason: String| Outcome::refused(Code::PAYLOAD_INVALID, reason);
-    let said = wire::Presence::decode(payload.clone()).map_err(|error| {
-        refused(format!("the payload is not godwit.presence.v1.Presence: {error}"))
-    })?;
-    let declared = match wire::presence::State::try_from(said.state) {
-        // A device that says nothing is in the foreground.
-        Ok(wire::presence::State::Unspecified | wire::presence::State::Foreground) => {
-            Declared::Foreground
-        }
-        Ok(wire::presence::State::Away) => Declared::Away,
-        Ok(wire::presence::State::Background) => Declared::Background,
-        Err(_) => return Err(refused("state: FOREGROUND, AWAY or BACKGROUND".to_owned())),
-    };
-    if said.open.len() > limits::OPEN_MAX {
-        let (count, max) = (said.open.len(), limits::OPEN_MAX);
-        return Err(refused(format!("{count} conversations are open, at most {max} may be")));
-    }
-    let mut open = Vec::with_capacity(said.open.len());
-    for bytes in &said.open {
-        let id = ConversationId::from_slice(bytes)
-            .map_err(|_| refused("open: a conversation id must be 16 bytes".to_owned()))?;
-        if !open.contains(&id) {
-            open.push(id);
-        }
-    }
-    Ok(Word { declared, open })
-}
-
-/// A device has published on `p`: all of it is taken, or nothing.
-///
-/// A Last Will on `p` comes here too, through the session that has ended: it says no more than the
-/// end itself, whatever is in it.
-pub(crate) fn publish(session: &Arc<DeviceSession>, payload: &Bytes, ack: Ack) {
-    let word = match read(payload) {
-        Ok(word) => word,
-        Err(outcome) => return fate::refuse(session, &About::default(), outcome, ack),
-    };
-    let said = {
-        let mut feeds = session.feeds.lock();
-        if feeds.closed {
-            return ack.settle(Outcome::SUCCESS);
-        }
-        let stance = feeds.stance_mut();
-        stance.said += 1;
-        stance.said
-    };
-    if let Some(open) = all_cached(session, &word.open) {
-        take(session, said, word.declared, &open);
-        return ack.settle(Outcome::SUCCESS);
-    }
-    {
-        let mut feeds = session.feeds.lock();
-        if feeds.queries >= limits::QUERIES_MAX {
-            drop(feeds);
-            let outcome = Outcome::throttled(ASK_AGAIN);
-            return fate::refuse(session, &About::default(), outcome, ack);
-        }
-        feeds.queries += 1;
-    }
-    let session = Arc::clone(session);
-    tokio::spawn(async move {
-        let outcome = match all_read(&session, &word.open).await {
-            Ok(Some(open)) => {
-                take(&session, said, word.declared, &open);
-                Outcome::SUCCESS
-            }
-            Ok(None) => {
-                let reason = "open: not a member of one of these conversations";
-                Outcome::refused(Code::NOT_AUTHORIZED, reason)
-            }
-            Err(error) => {
-                retry::note("presence", &error);
-                Outcome::throttled(ASK_AGAIN)
-            }
-        };
-        session.feeds.lock().queries -= 1;
-        if outcome.code.is_error() {
-            fate::refuse(&session, &About::default(), outcome, ack);
-        } else {
-            ack.settle(outcome);
-        }
-    });
-}
-
-/// Conversations of which the user is a member.
-type Open = Vec<(ConversationId, Arc<Known>)>;
-
-/// `None`: one of them must be read.
-fn all_cached(session: &DeviceSession, ids: &[ConversationId]) -> Option<Open> {
-    let cached = |id: &ConversationId| {
-        let known = session.inner.directory.cached(*id)?;
-        known.member(&session.identity().user).is_some().then_some((*id, known))
-    };
-    ids.iter().map(cached).collect()
-}
-
-/// `None`: the user is no member of one of them.
-async fn all_read(session: &DeviceSession, ids: &[ConversationId]) -> Result<Option<Open>, Error> {
-    let (directory, user) = (&session.inner.directory, &session.identity().user);
-    let mut open = Vec::with_capacity(ids.len());
-    for id in ids {
-        let mut known = directory.known(*id).await?;
-        if known.as_ref().is_some_and(|known| known.member(user).is_none()) {
-            // Absence is asked anew: the user may just have been added by another process.
-            known = directory.read(*id).await?;
-        }
-        match known.filter(|known| known.member(user).is_some()) {
-            Some(known) => open.push((*id, known)),
-            None => return Ok(None),
-        }
-    }
-    Ok(Some(open))
-}
-
-/// Takes a word that was found good, unless the device has said another meanwhile, or is gone.
-fn take(session: &Arc<DeviceSession>, said: u64, declared: Declared, open: &Open) {
-    let inner = &session.inner;
-    if !watch::look(session, said, declared, open) {
-        return;
-    }
-    let change = inner.presence.board.lock().declared(session.identity(), session.epoch, declared);
-    pass_on(inner, change);
-    if declared != Declared::Background {
-        pull::start(session);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn payload(state: i32, open: Vec<Vec<u8>>) -> Bytes {
-        let open = open.into_iter().map(Bytes::from).collect();
-        wire::Presence { state, open }.encode_to_vec().into()
-    }
-
-    #[test]
-    fn words() {
-        use wire::presence::State;
-        let word = read(&Bytes::new()).unwrap();
-        assert_eq!((word.declared, word.open.len()), (Declared::Foreground, 0));
-        let id = |i: u8| vec![i; 16];
-        let word = read(&payload(State::Away as i32, vec![id(1), id(2), id(1)])).unwrap();
-        assert_eq!(word.declared, Declared::Away);
-        assert_eq!(word.open, [ConversationId([1; 16]), ConversationId([2; 16])]);
-        let word = read(&payload(State::Background as i32, (0..16).map(id).collect())).unwrap();
-        assert_eq!((word.declared, word.open.len()), (Declared::Background, 16));
-        let table = [
-            (payload(9, vec![]), "state"),
-            (payload(1, (0..17).map(id).collect()), "17 conversations"),
-            (payload(1, vec![id(1), vec![1; 15]]), "16 bytes"),
-            (Bytes::from_static(b"\xff"), "Presence"),
-        ];
-        for (payload, word) in table {
-            let outcome = read(&payload).map(|_| ()).unwrap_err();
-            assert_eq!(outcome.code, Code::PAYLOAD_INVALID);
-            assert!(format!("{outcome:?}").contains(word), "{outcome:?}");
-        }
     }
 }

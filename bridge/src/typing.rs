@@ -3,16 +3,17 @@
 //! The sender's bridge decides what is passed on ([`godwit_core::typing`]); it travels as a signal,
 //! and every bridge tells the devices that it has. All of it may be lost.
 
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use bytes::Bytes;
 use godwit_core::bus::Signal;
-use godwit_core::cursor::Scope;
-use godwit_core::edge::{Ack, Code, Message, Outcome, Qos};
+use godwit_core::edge::{Ack, Code, Outcome};
 use godwit_core::ids::{ConversationId, UserId};
 use godwit_core::membership::ConversationKind;
+use godwit_core::presence::Epoch;
 use godwit_core::typing::{Board, Forward, Input};
 use godwit_proto::presence::v1 as wire;
 use parking_lot::Mutex;
@@ -21,11 +22,16 @@ use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinHandle;
 
 use crate::directory::Known;
-use crate::feeds::Wish;
 use crate::inner::Inner;
-use crate::session::DeviceSession;
-use crate::topic::Target;
-use crate::{limits, metrics, retry};
+use crate::session::{ASK_AGAIN, DeviceSession};
+use crate::{limits, retry};
+
+mod tell;
+
+pub(crate) use tell::signalled;
+
+/// What devices have said while it is looked up whether they may, by connection and conversation.
+type Lines = HashMap<(Epoch, ConversationId), VecDeque<(Input, Ack)>>;
 
 /// Who types at this bridge's devices.
 pub(crate) struct Typing {
@@ -36,6 +42,9 @@ pub(crate) struct Typing {
     wanted: Notify,
     /// Bounds the reads for conversations and users that are not cached.
     lookups: Arc<Semaphore>,
+    /// In order, so that no STOP overtakes its START. At most `limits::LOOKUPS_MAX` lines of
+    /// `limits::TYPING_LINE_MAX`.
+    lines: Mutex<Lines>,
 }
 
 impl Typing {
@@ -45,7 +54,31 @@ impl Typing {
             rows: AtomicUsize::new(0),
             wanted: Notify::new(),
             lookups: Arc::new(Semaphore::new(limits::LOOKUPS_MAX)),
+            lines: Mutex::default(),
         }
+    }
+
+    /// Puts it behind what waits of the same device; gives it back when nothing does.
+    fn line_up(&self, key: (Epoch, ConversationId), said: (Input, Ack)) -> Option<(Input, Ack)> {
+        let mut lines = self.lines.lock();
+        let Some(line) = lines.get_mut(&key) else { return Some(said) };
+        if line.len() < limits::TYPING_LINE_MAX {
+            line.push_back(said);
+            return None;
+        }
+        drop(lines);
+        said.1.settle(Outcome::throttled(ASK_AGAIN));
+        None
+    }
+
+    /// The next of a line; `None`: the line is over.
+    fn next_in_line(&self, key: (Epoch, ConversationId)) -> Option<(Input, Ack)> {
+        let mut lines = self.lines.lock();
+        let next = lines.get_mut(&key).and_then(VecDeque::pop_front);
+        if next.is_none() {
+            lines.remove(&key);
+        }
+        next
     }
 
     /// Does something to the board; wakes the task when its next deadline has become earlier.
@@ -85,25 +118,29 @@ pub(crate) fn publish(
         // The will of a connection that is gone: nobody types there.
         return ack.settle(Outcome::SUCCESS);
     }
-    let inner = &session.inner;
+    let (inner, key) = (&session.inner, (session.epoch, conversation));
+    let Some((input, ack)) = inner.typing.line_up(key, (input, ack)) else { return };
     let known = inner.directory.cached(conversation);
     if let Some(may) = known.and_then(|known| may_type(inner, &known, session)) {
         return said(session, conversation, input, may, ack);
     }
     let Ok(permit) = Arc::clone(&inner.typing.lookups).try_acquire_owned() else {
-        return ack.settle(Outcome::throttled(crate::session::ASK_AGAIN));
+        return ack.settle(Outcome::throttled(ASK_AGAIN));
     };
+    inner.typing.lines.lock().insert(key, VecDeque::from([(input, ack)]));
     let session = Arc::clone(session);
     tokio::spawn(async move {
         let may = look_up(&session, conversation).await;
-        drop(permit);
-        match may {
-            Ok(may) => said(&session, conversation, input, may, ack),
-            Err(error) => {
-                retry::note("typing", &error);
-                ack.settle(Outcome::throttled(crate::session::ASK_AGAIN));
+        if let Err(error) = &may {
+            retry::note("typing", error);
+        }
+        while let Some((input, ack)) = session.inner.typing.next_in_line(key) {
+            match may {
+                Ok(may) => said(&session, conversation, input, may, ack),
+                Err(_) => ack.settle(Outcome::throttled(ASK_AGAIN)),
             }
         }
+        drop(permit);
     });
 }
 
@@ -221,79 +258,9 @@ async fn run(inner: Arc<Inner>) {
     }
 }
 
-/// Someone types, at this bridge or another: the other members' devices here are told.
-pub(crate) fn signalled(
-    inner: &Arc<Inner>,
-    conversation: ConversationId,
-    user: &UserId,
-    active: bool,
-) {
-    if let Some(known) = inner.directory.cached(conversation) {
-        return tell(inner, conversation, &known, user, active);
-    }
-    let Ok(permit) = Arc::clone(&inner.typing.lookups).try_acquire_owned() else { return };
-    let (inner, user) = (Arc::clone(inner), user.clone());
-    tokio::spawn(async move {
-        match inner.directory.known(conversation).await {
-            Ok(Some(known)) => tell(&inner, conversation, &known, &user, active),
-            Ok(None) => {}
-            Err(error) => retry::note("conversation", &error),
-        }
-        drop(permit);
-    });
-}
-
-fn tell(inner: &Inner, conversation: ConversationId, known: &Known, user: &UserId, active: bool) {
-    let Some(typist) = known.member(user).filter(|_| !known.large) else { return };
-    let (topic, message) =
-        (Target::Typing(Scope::One(conversation)), render(conversation, typist.tag, active));
-    let mut told = 0;
-    for other in known.others(user) {
-        inner.online.each(&other.user, |session| {
-            let wish = {
-                let feeds = session.feeds.lock();
-                if feeds.is_background() { None } else { feeds.wish_topic(&topic) }
-            };
-            if let Some(wish) = wish {
-                let wish = Wish { qos: Qos::AtMostOnce, ..wish };
-                told += u64::from(session.send(Arc::clone(&message), wish).is_ok());
-            }
-        });
-    }
-    ::metrics::counter!(metrics::TYPING).increment(told);
-}
-
-/// With a topic alias the packet has 8 bytes and the payload: at most 6 for a tag below 2^21.
-fn render(conversation: ConversationId, tag: u32, active: bool) -> Arc<Message> {
-    let state = if active { wire::typing::State::Start } else { wire::typing::State::Stop };
-    let typing = wire::Typing { state: state as i32, tag };
-    Arc::new(Message {
-        topic: format!("t/{conversation}").into(),
-        payload: typing.encode_to_vec().into(),
-        properties: None,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// G10: fixed header 2, topic length 2, properties length 1, topic alias 3.
-    const ALIASED_PACKET_BYTES: usize = 8;
-
-    #[test]
-    fn a_typing_event_is_fourteen_bytes_at_most() {
-        let conversation = ConversationId([7; 16]);
-        for (tag, bytes) in [(1, 12), (127, 12), (10_000, 13), ((1 << 21) - 1, 14)] {
-            for active in [true, false] {
-                let message = render(conversation, tag, active);
-                assert_eq!(ALIASED_PACKET_BYTES + message.payload.len(), bytes, "{tag}");
-                let back = wire::Typing::decode(message.payload.clone()).unwrap();
-                assert_eq!((back.tag, back.state == 1), (tag, active));
-                assert_eq!(&*message.topic, format!("t/{conversation}"));
-            }
-        }
-    }
 
     #[test]
     fn payloads() {
