@@ -183,6 +183,25 @@ fn quotes_are_from_the_programs() {
     }
 }
 
+/// Whoever follows the guide gets the libraries that are tested.
+#[test]
+fn the_guide_names_the_versions_that_are_tested() {
+    let page = text(&guide("app-developers.md"));
+    let interop = root().join("testkit/interop");
+    let mut named: Vec<String> =
+        text(&interop.join("python/requirements.txt")).lines().map(str::to_owned).collect();
+    let package: Value =
+        serde_json::from_str(&text(&interop.join("js/package.json"))).expect("JSON");
+    let of = |(name, version): (&String, &Value)| {
+        format!("{name}@{}", version.as_str().expect("a version"))
+    };
+    named.extend(package["dependencies"].as_object().expect("dependencies").iter().map(of));
+    assert!(named.len() >= 3, "{named:?}");
+    for library in named {
+        assert!(page.contains(&library), "app-developers.md does not name {library}");
+    }
+}
+
 /// Addresses of docs/asyncapi.json's operations with this action.
 fn addresses(action: &str) -> Vec<String> {
     let document: Value =
