@@ -1,12 +1,13 @@
 //! Too much, too fast: a code and a wait, for users, conversations, devices and addresses.
 
-use std::time::Duration;
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
 
 use godwit_proto::conversation::v1::Fate;
 use godwit_testkit::chat::{Chat, message};
 use godwit_testkit::probe::Probe;
 use godwit_testkit::server::Options;
-use godwit_testkit::wire::Version;
+use godwit_testkit::wire::{Properties, Received, Version};
 
 use super::side::Side;
 use super::world::{BOTH, World};
@@ -21,7 +22,9 @@ fn slow_users() -> Options {
 }
 
 fn slow_conversations() -> Options {
-    Options::default().with("GODWIT__LIMITS__CONVERSATION_SENDS_PER_S", "5")
+    Options::default()
+        .with("GODWIT__LIMITS__CONVERSATION_SENDS_PER_S", "5")
+        .with("GODWIT__LIMITS__LARGE_GROUP_SENDS_PER_S", "5")
 }
 
 fn slow_groups() -> Options {
@@ -34,7 +37,7 @@ fn slow_devices() -> Options {
     Options::default().with("GODWIT__LIMITS__PUBLISHES_PER_S", "20")
 }
 
-/// Sends at once; the fates.
+/// Sends at once; the fates. MQTT 5: 3.1.1 has no way to be told to wait.
 async fn burst(chat: &mut Chat, cid: &str, count: usize) -> Vec<Fate> {
     let mut window = Vec::new();
     for _ in 0..count {
@@ -47,7 +50,8 @@ async fn burst(chat: &mut Chat, cid: &str, count: usize) -> Vec<Fate> {
     fates
 }
 
-/// Checks refusals: 0x97 and a wait that is enough. How many were accepted.
+/// Sends many at once and checks the refusals: 0x97, and a wait that is enough. How many were
+/// accepted.
 async fn accepted_of(chat: &mut Chat, cid: &str, count: usize) -> usize {
     let fates = burst(chat, cid, count).await;
     let refused: Vec<_> = fates.iter().filter(|fate| fate.code != 0).collect();
@@ -59,8 +63,52 @@ async fn accepted_of(chat: &mut Chat, cid: &str, count: usize) -> usize {
     count - refused.len()
 }
 
+fn count(fates: &[Fate]) -> usize {
+    fates.iter().filter(|fate| fate.code == 0).count()
+}
+
+/// 3.1.1 cannot be told to wait in a PUBACK: a send that is too many is not acknowledged, so the
+/// client sends it again, until all are there. Checks that it took its time, and that nothing is
+/// there twice.
+async fn insist(side: &Side<'_>, cid: &str, count: usize, per_s: usize) {
+    let begin = Instant::now();
+    let hello = side.hello("alice", "phone").await;
+    let mut missing: Vec<String> = (0..count).map(|n| format!("k{n}")).collect();
+    let mut connections = 0;
+    while !missing.is_empty() {
+        let (mut probe, _) = Probe::connect(&side.world.mqtt(), &hello).await;
+        connections += 1;
+        let mut packets = HashMap::new();
+        for key in &missing {
+            let topic = format!("c/{cid}/{key}");
+            let packet = probe.start_publish(&topic, b"x", Properties::none()).await;
+            packets.insert(packet, key.clone());
+        }
+        while !missing.is_empty() {
+            match probe.next().await {
+                Received::PubAck { packet_id, .. } => {
+                    let key = packets.remove(&packet_id).expect("one of ours");
+                    missing.retain(|missing| *missing != key);
+                }
+                Received::Closed => break,
+                other => panic!("{other:?}"),
+            }
+        }
+        // As clients do before they connect again.
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    // A second's worth may go at once.
+    let least = Duration::from_secs_f64((count - per_s) as f64 / per_s as f64 * 0.8);
+    assert!(begin.elapsed() >= least, "{:?}, {connections} connections", begin.elapsed());
+    let log = side.operator().get(&format!("/v1/conversations/{cid}/messages")).await.expect(200);
+    assert_eq!(log["messages"].as_array().map(Vec::len), Some(count), "each once");
+}
+
 async fn a_user_has_one_rate_over_all_devices(side: Side<'_>) {
     let (one, other) = (side.direct("alice", "bob").await, side.group(&["alice", "bob"]).await);
+    if side.version == Version::V3 {
+        return insist(&side, &one, 12, 5).await;
+    }
     let mut phone = side.chat("alice", "phone").await;
     let mut laptop = side.chat("alice", "laptop").await;
     let mut bob = side.chat("bob", "phone").await;
@@ -68,17 +116,19 @@ async fn a_user_has_one_rate_over_all_devices(side: Side<'_>) {
     assert!((5..=12).contains(&accepted), "{accepted}");
     // Neither another conversation nor another device is a way around.
     let (here, there) = tokio::join!(burst(&mut phone, &one, 10), burst(&mut laptop, &other, 10));
-    let accepted = here.iter().chain(&there).filter(|fate| fate.code == 0).count();
+    let accepted = count(&here) + count(&there);
     assert!(accepted <= 7, "{accepted} of twenty");
     // Somebody else's rate is somebody else's.
     bob.say(&one, "unharmed").await;
     // Only what was accepted stands in the log.
-    let head = bob.item(&other).await.head_seq;
-    assert_eq!(head, there.iter().filter(|fate| fate.code == 0).count() as u64);
+    assert_eq!(bob.item(&other).await.head_seq, count(&there) as u64);
 }
 
 async fn a_conversation_has_a_rate_of_its_own(side: Side<'_>) {
     let cid = side.group(&["alice", "bob"]).await;
+    if side.version == Version::V3 {
+        return insist(&side, &cid, 12, 5).await;
+    }
     let other = side.group(&["alice", "bob"]).await;
     let mut alice = side.chat("alice", "phone").await;
     let mut bob = side.chat("bob", "phone").await;
@@ -86,7 +136,7 @@ async fn a_conversation_has_a_rate_of_its_own(side: Side<'_>) {
     assert!((5..=12).contains(&accepted), "{accepted}");
     // Whoever speaks: it is the conversation that is full.
     let (hers, his) = tokio::join!(burst(&mut alice, &cid, 10), burst(&mut bob, &cid, 10));
-    let accepted = hers.iter().chain(&his).filter(|fate| fate.code == 0).count();
+    let accepted = count(&hers) + count(&his);
     assert!(accepted <= 7, "{accepted} of twenty");
     bob.say(&other, "elsewhere all is well").await;
 }
@@ -94,21 +144,43 @@ async fn a_conversation_has_a_rate_of_its_own(side: Side<'_>) {
 async fn a_large_group_has_a_rate_of_its_own(side: Side<'_>) {
     let cid = side.group(&["alice", "bob", "carol", "dave"]).await;
     let small = side.group(&["alice", "bob"]).await;
+    // The first word makes it known as large.
+    let mut bob = side.chat("bob", "phone").await;
+    bob.say(&cid, "who is here?").await;
+    let mut carol = side.chat("carol", "phone").await;
+    bob.say(&cid, "now?").await;
+    carol.hears(&cid, "now?").await;
+    if side.version == Version::V3 {
+        return;
+    }
     let mut alice = side.chat("alice", "phone").await;
     let accepted = accepted_of(&mut alice, &cid, 30).await;
-    assert!((5..=12).contains(&accepted), "{accepted}");
+    assert!((1..=12).contains(&accepted), "{accepted}");
     let fates = burst(&mut alice, &small, 30).await;
-    assert!(fates.iter().all(|fate| fate.code == 0), "a small one has not: {fates:?}");
+    assert_eq!(count(&fates), 30, "a small one has not: {fates:?}");
 }
 
 async fn a_device_has_a_rate_of_its_own(side: Side<'_>) {
     let cid = side.group(&["alice", "bob"]).await;
-    let mut alice = side.chat("alice", "phone").await;
+    // This bound is the broker's, which knows no fates: MQTT 5 is told by the PUBACK alone.
+    let filters = if side.version == Version::V5 { &["m/#"][..] } else { &["m/#", "a"] };
+    let mut alice = side.chat_for("alice", "phone", filters).await;
     let mut laptop = side.chat("alice", "laptop").await;
+    let begin = Instant::now();
     let fates = burst(&mut alice, &cid, 60).await;
-    let refused: Vec<_> = fates.iter().filter(|fate| fate.code != 0).collect();
-    assert!(refused.len() >= 20, "{} of 60 refused", refused.len());
-    assert!(refused.iter().all(|f| f.code == 0x97 && f.retry_after_ms > 0), "{refused:?}");
+    match side.version {
+        // It is read from more slowly, and everything comes to pass.
+        Version::V3 => {
+            assert_eq!(count(&fates), 60);
+            let took = begin.elapsed();
+            assert!(took > Duration::from_millis(1000), "{took:?} for 60 at 20 in a second");
+        }
+        Version::V5 => {
+            let refused: Vec<_> = fates.iter().filter(|fate| fate.code != 0).collect();
+            assert!(refused.len() >= 20, "{} of 60 refused", refused.len());
+            assert!(refused.iter().all(|f| f.code == 0x97 && f.retry_after_ms > 0), "{refused:?}");
+        }
+    }
     laptop.say(&cid, "unharmed").await;
 }
 

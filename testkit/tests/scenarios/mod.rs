@@ -78,6 +78,7 @@ mod groups;
 mod guides;
 mod identity;
 mod inbox;
+mod inbox_check;
 mod interop;
 mod large;
 mod limits;

@@ -278,9 +278,11 @@ async fn two_devices_of_one_person_read_as_one(side: Side<'_>) {
         assert!(receipt.read >= last, "never back");
         last = receipt.read;
     }
+    // Each device knows how far the other has read; what it said itself it is not told.
+    phone.receipt(&cid, &bob_id, |r| r.read == 35).await;
+    phone.read(&cid, 38).await;
+    laptop.receipt(&cid, &bob_id, |r| r.read == 38).await;
     for chat in [&mut phone, &mut laptop] {
-        let own = chat.receipt(&cid, &bob_id, |r| r.read == 35).await;
-        assert_eq!(own.read, 35, "each device knows what the other has read");
-        assert_eq!(chat.item(&cid).await.unread, 5);
+        assert_eq!(chat.item(&cid).await.unread, 2);
     }
 }

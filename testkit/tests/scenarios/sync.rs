@@ -205,9 +205,9 @@ async fn a_page_is_bounded_in_bytes(side: Side<'_>) {
             assert!(bytes <= 1024 * 1024 && !reply.entries.is_empty(), "{bytes} bytes");
             let last = reply.entries.last().map_or(0, |entry| entry.seq);
             if newest {
-                before = last
+                before = last;
             } else {
-                after = last
+                after = last;
             }
             found.extend(seqs(&reply));
             pages += 1;
