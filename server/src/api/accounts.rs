@@ -206,7 +206,7 @@ mod tests {
     #[tokio::test]
     async fn work_is_bounded() {
         let accounts = Arc::new(accounts(1));
-        let all = (PASSWORD_HASHES_MAX + PASSWORD_QUEUE_MAX) as u32;
+        let all = u32::try_from(PASSWORD_HASHES_MAX + PASSWORD_QUEUE_MAX).unwrap();
         let held = Arc::clone(&accounts.queue).acquire_many_owned(all).await.unwrap();
         assert!(accounts.work(|| ()).await.is_err());
         drop(held);

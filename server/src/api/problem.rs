@@ -17,9 +17,9 @@ use super::etag::of_stamp;
 pub(crate) struct Problem {
     /// Names the kind of problem: `urn:godwit:problem:` and the code.
     #[serde(rename = "type")]
-    kind: String,
+    kind: &'static str,
     /// The kind in words.
-    title: Cow<'static, str>,
+    title: &'static str,
     /// The HTTP status.
     status: u16,
     /// What is wrong here, and the way out.
@@ -34,7 +34,7 @@ pub(crate) struct Problem {
     etag: Option<String>,
 }
 
-/// The kinds of problems: code, status, title.
+/// The kinds of problems: type, status, title.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     BadRequest,
@@ -71,59 +71,94 @@ impl Kind {
     ];
 
     /// For programs.
-    pub(crate) const fn code(self) -> &'static str {
-        self.row().0
+    pub(crate) fn code(self) -> &'static str {
+        code_of(self.row().0)
     }
 
     const fn row(self) -> (&'static str, StatusCode, &'static str) {
         match self {
-            Self::BadRequest => {
-                ("bad_request", StatusCode::BAD_REQUEST, "The request is not understood")
+            Self::BadRequest => (
+                "urn:godwit:problem:bad_request",
+                StatusCode::BAD_REQUEST,
+                "The request is not understood",
+            ),
+            Self::Unauthorized => (
+                "urn:godwit:problem:unauthorized",
+                StatusCode::UNAUTHORIZED,
+                "A valid token is needed",
+            ),
+            Self::Forbidden => (
+                "urn:godwit:problem:forbidden",
+                StatusCode::FORBIDDEN,
+                "The caller may not do this",
+            ),
+            Self::NotFound => {
+                ("urn:godwit:problem:not_found", StatusCode::NOT_FOUND, "There is no such thing")
             }
-            Self::Unauthorized => {
-                ("unauthorized", StatusCode::UNAUTHORIZED, "A valid token is needed")
-            }
-            Self::Forbidden => ("forbidden", StatusCode::FORBIDDEN, "The caller may not do this"),
-            Self::NotFound => ("not_found", StatusCode::NOT_FOUND, "There is no such thing"),
             Self::MethodNotAllowed => (
-                "method_not_allowed",
+                "urn:godwit:problem:method_not_allowed",
                 StatusCode::METHOD_NOT_ALLOWED,
                 "The path does not take this method",
             ),
-            Self::Conflict => ("conflict", StatusCode::CONFLICT, "As things are, this cannot be"),
-            Self::LastOwner => {
-                ("last_owner", StatusCode::CONFLICT, "A group is never without an owner")
-            }
-            Self::Changed => {
-                ("changed", StatusCode::PRECONDITION_FAILED, "It has changed meanwhile")
-            }
-            Self::TooLarge => {
-                ("too_large", StatusCode::PAYLOAD_TOO_LARGE, "The request is too large")
-            }
+            Self::Conflict => (
+                "urn:godwit:problem:conflict",
+                StatusCode::CONFLICT,
+                "As things are, this cannot be",
+            ),
+            Self::LastOwner => (
+                "urn:godwit:problem:last_owner",
+                StatusCode::CONFLICT,
+                "A group is never without an owner",
+            ),
+            Self::Changed => (
+                "urn:godwit:problem:changed",
+                StatusCode::PRECONDITION_FAILED,
+                "It has changed meanwhile",
+            ),
+            Self::TooLarge => (
+                "urn:godwit:problem:too_large",
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "The request is too large",
+            ),
             Self::KeyReused => (
-                "key_reused",
+                "urn:godwit:problem:key_reused",
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "The idempotency key was used for another request",
             ),
-            Self::Throttled => ("throttled", StatusCode::TOO_MANY_REQUESTS, "Too much, too fast"),
-            Self::Unavailable => {
-                ("unavailable", StatusCode::SERVICE_UNAVAILABLE, "The server cannot do this now")
-            }
-            Self::Internal => ("internal", StatusCode::INTERNAL_SERVER_ERROR, "The server failed"),
+            Self::Throttled => (
+                "urn:godwit:problem:throttled",
+                StatusCode::TOO_MANY_REQUESTS,
+                "Too much, too fast",
+            ),
+            Self::Unavailable => (
+                "urn:godwit:problem:unavailable",
+                StatusCode::SERVICE_UNAVAILABLE,
+                "The server cannot do this now",
+            ),
+            Self::Internal => (
+                "urn:godwit:problem:internal",
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "The server failed",
+            ),
         }
     }
+}
+
+/// What stands behind the last colon of a problem's type.
+fn code_of(kind: &'static str) -> &'static str {
+    kind.rsplit(':').next().unwrap_or(kind)
 }
 
 impl Problem {
     /// A problem of that kind, with what is wrong and the way out.
     pub(crate) fn new(kind: Kind, detail: impl Into<Cow<'static, str>>) -> Self {
-        let (code, status, title) = kind.row();
+        let (kind, status, title) = kind.row();
         Self {
-            kind: format!("urn:godwit:problem:{code}"),
-            title: Cow::Borrowed(title),
+            kind,
+            title,
             status: status.as_u16(),
             detail: detail.into(),
-            code,
+            code: code_of(kind),
             retry_after_ms: None,
             etag: None,
         }
