@@ -73,11 +73,7 @@ const PLANS: &[(&str, &str, &[&str])] = &[
         "uuid, bigint",
         &["messages_pins", "messages_pk", "messages_by_target"],
     ),
-    (
-        include_str!("../../queries/members/leave.sql"),
-        "uuid, text[], bigint",
-        &["members_present_by_user"],
-    ),
+    (include_str!("../../queries/members/leave.sql"), "uuid, text[], bigint", &["members_"]),
     (
         include_str!("../../queries/inbox/page.sql"),
         "text, uuid, uuid, boolean, boolean, bigint, uuid, bigint, bigint",

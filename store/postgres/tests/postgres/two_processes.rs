@@ -3,13 +3,19 @@
 use std::collections::HashMap;
 
 use godwit_core::change::Change;
-use godwit_core::commit::{Fate, Send as SendRequest};
+use godwit_core::commit::{Act, Fate, Send as SendRequest};
 use godwit_core::conformance::support::{
-    accepted, add, change, checked_log, cid, group, keep, remove, send, to,
+    NOW, about, accepted, add, change, checked_log, cid, commit, commit_one, direct, group, item,
+    keep, place_of, reached, remove, say, send, to, user,
 };
 use godwit_core::cursor::Feed;
+use godwit_core::entry::{Entry, EntryKind};
+use godwit_core::ids::Seq;
+use godwit_core::inbox::{Inboxes as _, MarksChange};
+use godwit_core::people::People as _;
 use godwit_core::policy::Policy;
-use godwit_core::store::Store;
+use godwit_core::receipt::Report;
+use godwit_core::store::{Range, Store};
 use godwit_store_postgres::PostgresStore;
 
 use crate::{connect, fresh};
@@ -121,19 +127,157 @@ async fn what_one_remembers_the_other_may_have_changed() {
     group(&fresh.store, cid(1), &["bob", "alice"]).await;
     let other = connect(fresh.database.url()).await;
     let first = send(cid(1), "alice:d", "first");
-    let commit = async |store: &PostgresStore, send: &SendRequest| {
+    let one = async |store: &PostgresStore, send: &SendRequest| {
         store.commit(std::slice::from_ref(send), &Policy::default()).await.unwrap().fates[0]
     };
-    let (id, seq, _) = accepted(commit(&fresh.store, &first).await);
+    let (id, seq, _) = accepted(one(&fresh.store, &first).await);
     // The key is known to the database only, the head is remembered.
-    let again = accepted(commit(&fresh.store, &first).await);
+    let again = accepted(one(&fresh.store, &first).await);
     assert_eq!(again, (id, seq, true));
     let gone = change(cid(1), None, remove(&["alice"]));
     other.change(&gone).await.unwrap().unwrap();
     let late = send(cid(1), "alice:d", "late");
-    assert!(matches!(commit(&fresh.store, &late).await, Fate::Forbidden(_)));
+    assert!(matches!(one(&fresh.store, &late).await, Fate::Forbidden(_)));
     let stale = SendRequest { group_version: Some(1), ..send(cid(1), "bob:d", "stale") };
-    assert_eq!(commit(&fresh.store, &stale).await, Fate::StaleGroup { group_version: 2 });
-    let (_, seq, _) = accepted(commit(&fresh.store, &send(cid(1), "bob:d", "good")).await);
+    assert_eq!(one(&fresh.store, &stale).await, Fate::StaleGroup { group_version: 2 });
+    let (_, seq, _) = accepted(one(&fresh.store, &send(cid(1), "bob:d", "good")).await);
     assert_eq!(seq.0, 3);
+}
+
+/// A block moves no head; the group version, which rises with it, is enough.
+#[tokio::test]
+async fn a_block_by_one_counts_for_what_the_other_remembers() {
+    let fresh = fresh().await;
+    fresh.create(&direct(cid(1), "alice", "bob")).await.unwrap();
+    let other = connect(fresh.database.url()).await;
+    for round in 0..3 {
+        let key = |name: &str| format!("{name}-{round}");
+        place_of(&fresh.store, send(cid(1), "bob:d", &key("a"))).await;
+        place_of(&fresh.store, send(cid(1), "bob:d", &key("b"))).await;
+        let told = other.block(&user("alice"), &user("bob"), true, NOW).await.unwrap();
+        assert_eq!(told, Ok(vec![cid(1)]));
+        let fate = commit_one(&fresh.store, send(cid(1), "bob:d", &key("c"))).await;
+        assert!(matches!(fate, Fate::Forbidden(_)), "{fate:?}");
+        other.block(&user("alice"), &user("bob"), false, NOW).await.unwrap().unwrap();
+        place_of(&fresh.store, send(cid(1), "bob:d", &key("d"))).await;
+    }
+}
+
+/// Messages that name people, edits and deletions of two processes; a check beside them sees no
+/// difference at any moment, and no body outlives its deletion.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn mentions_edits_and_deletions_of_two_leave_no_difference() {
+    let fresh = fresh().await;
+    group(&fresh.store, cid(1), &["alice", "bob", "carol"]).await;
+    let mut writers = tokio::task::JoinSet::new();
+    for process in 0..2u64 {
+        let store = connect(fresh.database.url()).await;
+        writers.spawn(async move {
+            for round in 0..30u64 {
+                let from = if process == 0 { "alice:d" } else { "alice:e" };
+                let key = |name: &str| format!("{name}-{process}-{round}");
+                let names = ["alice", "bob", "carol", "bob"].map(user).to_vec();
+                let act = Act::Message { reply_to: None, mentions: names };
+                let message = SendRequest { act, ..send(cid(1), from, &key("m")) };
+                let target = place_of(&store, message).await;
+                let batch = [
+                    about(cid(1), from, &key("e"), Act::Edit { target }),
+                    about(cid(1), from, &key("r"), Act::React { target }),
+                    send(cid(1), from, &key("n")),
+                ];
+                commit(&store, &batch).await;
+                if round % 3 == process {
+                    place_of(&store, about(cid(1), from, &key("d"), Act::Delete { target })).await;
+                }
+            }
+        });
+    }
+    while !writers.is_empty() {
+        let checked = fresh.check_inboxes(None, 9, false).await.unwrap();
+        assert_eq!(checked.differences, []);
+        if let Some(done) = writers.try_join_next() {
+            done.unwrap();
+        }
+    }
+    let log = checked_log_after_deletions(&fresh.store).await;
+    assert_eq!(
+        (log.len(), log.iter().filter(|e| e.kind == EntryKind::Deletion).count()),
+        (260, 20)
+    );
+    let mentioned = item(&fresh.store, "bob", cid(1)).await.unwrap();
+    assert_eq!((mentioned.unread, mentioned.mentions), (120, 40));
+}
+
+/// The log, without a body of anything that was deleted.
+async fn checked_log_after_deletions(store: &PostgresStore) -> Vec<Entry> {
+    let whole = Range::above(Seq::ZERO);
+    let log = store.read_log(cid(1), whole, 1_000, usize::MAX).await.unwrap().unwrap().entries;
+    let deleted = log.iter().filter(|entry| entry.kind == EntryKind::Deletion);
+    for target in deleted.map(|entry| entry.target.unwrap()) {
+        let about = |entry: &&Entry| {
+            entry.seq == target || (entry.kind == EntryKind::Edit && entry.target == Some(target))
+        };
+        for entry in log.iter().filter(about) {
+            assert!(entry.body_gone && entry.body.is_empty(), "{entry:?}");
+            assert_eq!(entry.mentions, []);
+        }
+    }
+    log
+}
+
+/// Receipts of many in orders of their own, marks, and members who come and go: nobody waits for
+/// another in turn, and nothing remains of those who are gone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn receipts_and_marks_meet_members_who_come_and_go() {
+    let fresh = fresh().await;
+    let names = ["alice", "bob", "carol", "dan"];
+    for number in 1..=3 {
+        group(&fresh.store, cid(number), &names).await;
+        say(&fresh.store, cid(number), "alice:d", 40).await;
+    }
+    let mut tasks = tokio::task::JoinSet::new();
+    for process in 0..3u64 {
+        let store = connect(fresh.database.url()).await;
+        tasks.spawn(async move {
+            for round in 1..=40 {
+                let mut reports: Vec<Report> = names
+                    .iter()
+                    .map(|name| {
+                        let places = (1..=3).map(|number| reached(cid(number), round, round / 2));
+                        Report { user: user(name), places: places.collect(), lenient: true }
+                    })
+                    .collect();
+                if process == 1 {
+                    reports.reverse();
+                }
+                store.report(&reports).await.unwrap();
+            }
+        });
+        let store = connect(fresh.database.url()).await;
+        tasks.spawn(async move {
+            let id = cid(u8::try_from(process).unwrap() + 1);
+            for round in 0..10 {
+                let gone = if round % 2 == 0 { ["bob", "dan"] } else { ["dan", "carol"] };
+                store.change(&change(id, None, remove(&gone))).await.unwrap().unwrap();
+                let archived = Some(round % 3 == 0);
+                let marks = MarksChange { archived, ..MarksChange::default() };
+                for name in names {
+                    store.change_marks(&user(name), id, &marks).await.unwrap();
+                }
+                store.change(&change(id, None, add(&gone))).await.unwrap().unwrap();
+            }
+        });
+    }
+    while let Some(done) = tasks.join_next().await {
+        done.unwrap();
+    }
+    let strays = "SELECT count(*) FROM inbox AS i WHERE NOT EXISTS (SELECT FROM members AS m
+        WHERE m.conversation_id = i.conversation_id AND m.user_id = i.user_id
+        AND m.left_seq IS NULL)";
+    assert_eq!(fresh.database.ask(strays), "0", "nothing of a user who is no member");
+    for number in 1..=3 {
+        let receipts = fresh.receipts(cid(number)).await.unwrap();
+        let alice = receipts.iter().find(|receipt| receipt.user == user("alice")).unwrap();
+        assert_eq!((alice.cursors.delivered.0, alice.cursors.read.0), (40, 20));
+    }
 }
