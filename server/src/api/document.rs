@@ -21,15 +21,18 @@ impl Document {
     pub(super) fn new(generated: OpenApi) -> Self {
         // A document of texts always becomes JSON.
         let mut document = serde_json::to_value(described(generated)).unwrap_or_default();
-        if let Some(paths) = document.get_mut("paths").and_then(Value::as_object_mut) {
-            for (path, item) in paths.iter_mut().filter(|(path, _)| path.starts_with("/v1/")) {
-                for (method, operation) in item.as_object_mut().into_iter().flatten() {
-                    if let Some(operation) = operation.as_object_mut() {
-                        complete(path, method, operation);
-                    }
+        let paths = document.get_mut("paths").and_then(Value::as_object_mut);
+        for (path, item) in paths.into_iter().flatten() {
+            for (method, operation) in item.as_object_mut().into_iter().flatten() {
+                let Some(operation) = operation.as_object_mut() else { continue };
+                name(operation);
+                if path.starts_with("/v1/") {
+                    complete(path, method, operation);
                 }
             }
         }
+        let tags = TAGS.map(|(name, about)| json!({"name": name, "description": about}));
+        document["tags"] = json!(tags);
         let codes: Vec<&str> = Kind::ALL.iter().map(|kind| kind.code()).collect();
         if let Some(code) = document.pointer_mut("/components/schemas/Problem/properties/code") {
             code["enum"] = json!(codes);
@@ -74,6 +77,28 @@ fn described(mut document: OpenApi) -> OpenApi {
         .add_security_scheme("token", SecurityScheme::Http(bearer));
     document.security = Some(vec![SecurityRequirement::new("token", Vec::<String>::new())]);
     document
+}
+
+/// The groups of operations, in the order in which they are read.
+const TAGS: [(&str, &str); 10] = [
+    ("conversations", "Create, list, look at, change title and settings."),
+    ("members", "Who is in, with which role; owners and admins change it."),
+    ("messages", "The log of a conversation by pages, and what is pinned."),
+    ("receipts", "How far members have got."),
+    ("inbox", "A user's conversations by latest activity, and the user's own marks."),
+    ("users", "Names, and local accounts with passwords."),
+    ("settings", "What a user lets others see."),
+    ("devices", "List, name, revoke."),
+    ("blocks", "Whom a user does not want to hear from."),
+    ("operation", "Health, metrics, and this document."),
+];
+
+/// Handlers have short names, each within its module: with the group's they are unique.
+fn name(operation: &mut Map<String, Value>) {
+    let group = operation.get("tags").and_then(|tags| tags[0].as_str()).unwrap_or_default();
+    let own = operation.get("operationId").and_then(Value::as_str).unwrap_or_default();
+    let whole = format!("{group}_{own}");
+    operation.insert("operationId".to_owned(), Value::String(whole));
 }
 
 /// What every operation below `/v1` may answer, and the header that all changes take.

@@ -135,7 +135,7 @@ function show(api, path, method, operation) {
 async function main() {
   const api = await (await fetch("/openapi.json")).json();
   byId("about").textContent = `Version ${api.info.version}. ${api.info.description}`;
-  const groups = new Map();
+  const groups = new Map(api.tags.map((tag) => [tag.name, []]));
   for (const [path, item] of Object.entries(api.paths)) {
     for (const method of METHODS.filter((name) => item[name])) {
       const tag = (item[method].tags || ["other"])[0];
@@ -144,7 +144,8 @@ async function main() {
     }
   }
   for (const [tag, nodes] of groups) {
-    byId("operations").append(make("section", null, make("h2", null, tag), ...nodes));
+    const about = (api.tags.find((one) => one.name === tag) || {}).description || "";
+    byId("operations").append(make("section", null, make("h2", null, tag), make("p", null, about), ...nodes));
   }
   byId("filter").addEventListener("input", (event) => {
     const words = event.target.value.toLowerCase().split(/\s+/);

@@ -58,8 +58,12 @@ async fn what_is_described_is_served_and_the_other_way_round() {
 async fn every_operation_names_its_errors() {
     let world = World::new().await;
     let document = document(&world).await;
+    let mut ids = BTreeSet::new();
     for (path, method, operation) in operations(&document) {
         let name = format!("{method} {path}");
+        assert!(ids.insert(operation["operationId"].to_string()), "{name}");
+        let known = document["tags"].as_array().unwrap().iter();
+        assert!(known.clone().any(|tag| tag["name"] == operation["tags"][0]), "{name}");
         assert!(operation["summary"].as_str().is_some_and(|text| !text.is_empty()), "{name}");
         assert!(operation["tags"][0].is_string(), "{name}");
         let responses = operation["responses"].as_object().unwrap();
