@@ -170,6 +170,15 @@ pub(crate) const NOTICES_WAITING_MAX: usize = 100_000;
 /// How long the clock of head notices sleeps when there are none; it is woken by the first.
 pub(crate) const NOTICES_IDLE: Duration = Duration::from_secs(3600);
 
+/// Members of a conversation in one reply: at most about 90 KiB. The others are asked for by pages.
+pub(crate) const REPLY_MEMBERS_MAX: usize = 1000;
+
+/// Sends of a 3.1.1 device that wait because it sends too fast, and bytes of their bodies (one
+/// send may always wait). Beyond it the device is cut, as it cannot be told to wait.
+pub(crate) const DELAYED_SENDS_MAX: usize = 128;
+/// See [`DELAYED_SENDS_MAX`].
+pub(crate) const DELAYED_BYTES_MAX: usize = 1024 * 1024;
+
 /// Bytes of a body, or of a description, that an inbox shows. The rest is left out.
 pub(crate) const PREVIEW_BYTES_MAX: usize = 256;
 

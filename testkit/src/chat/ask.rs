@@ -118,7 +118,7 @@ impl Chat {
 
     /// The conversation with its receipts and pins.
     pub async fn look(&mut self, cid: &str) -> group::Group {
-        let get = group::Get { receipts: true, pins: true };
+        let get = group::Get { receipts: true, pins: true, ..group::Get::default() };
         self.changed(cid, group::group_request::Ask::Get(get)).await.0
     }
 

@@ -15,6 +15,7 @@ use super::{Refusal, conversation_id};
 use crate::session::DeviceSession;
 use crate::{control, ingest};
 use ask::Asked;
+use view::Page;
 
 pub(super) async fn reply(
     session: &DeviceSession,
@@ -70,9 +71,10 @@ async fn look(
     let found = inner.store.conversation(id).await?;
     let conversation = found.filter(|c| c.member(user).is_some());
     let conversation = conversation.ok_or_else(|| refusal(&Refused::Unknown))?;
-    let mut group = view::group(&conversation);
+    let page = Page { after: &get.after_user, limit: get.limit };
+    let mut group = view::group(&conversation, page);
     if get.receipts {
-        view::add_receipts(inner, user, &conversation, &mut group).await?;
+        view::add_receipts(inner, user, id, &mut group).await?;
     }
     if get.pins {
         view::add_pins(inner, user, &conversation, &mut group).await?;
@@ -94,7 +96,7 @@ async fn make(
         // It was created by an earlier request with this key; the user has left since.
         return Err(refusal(&Refused::Unknown));
     }
-    let group = Some(view::group(&conversation));
+    let group = Some(view::group(&conversation, Page::default()));
     Ok(wire::GroupReply { group, ..wire::GroupReply::default() })
 }
 
@@ -119,7 +121,7 @@ async fn change(
     let (entry, conversation) = changed.map_err(|refused| refusal(&refused))?;
     // Who has left is not told what became of the group.
     let present = |c: &Conversation| c.member(&identity.user).is_some();
-    let group = present(&conversation).then(|| view::group(&conversation));
+    let group = present(&conversation).then(|| view::group(&conversation, Page::default()));
     Ok(wire::GroupReply { group, seq: entry.seq.0, ..wire::GroupReply::default() })
 }
 
