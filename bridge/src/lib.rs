@@ -25,6 +25,7 @@
 mod committer;
 mod control;
 mod cursors;
+mod delay;
 mod directory;
 mod fate;
 mod feeds;

@@ -19,7 +19,7 @@ use crate::feeds::{Feeds, Wish};
 use crate::inner::Inner;
 use crate::topic::{self, Target, Up};
 use crate::wire::Rendered;
-use crate::{ingest, limits, metrics, presence, pull, query, rates, receipts, retry, typing};
+use crate::{delay, ingest, limits, metrics, presence, pull, query, receipts, retry, typing};
 
 /// A device's session above the broker.
 pub(crate) struct DeviceSession {
@@ -30,6 +30,8 @@ pub(crate) struct DeviceSession {
     /// The store keeps it beyond the connection.
     pub(crate) kept: bool,
     pub(crate) feeds: Mutex<Feeds>,
+    /// Sends that are too fast; taken before all other locks.
+    pub(crate) line: Mutex<delay::Line>,
     /// Itself, for the tasks that it starts.
     pub(crate) me: std::sync::Weak<Self>,
 }
@@ -43,7 +45,15 @@ impl DeviceSession {
     ) -> Arc<Self> {
         let epoch = inner.presence.next_epoch();
         let feeds = Mutex::new(feeds);
-        Arc::new_cyclic(|me| Self { inner, link, epoch, kept, feeds, me: me.clone() })
+        Arc::new_cyclic(|me| Self {
+            inner,
+            link,
+            epoch,
+            kept,
+            feeds,
+            line: Mutex::default(),
+            me: me.clone(),
+        })
     }
 
     pub(crate) fn identity(&self) -> &Identity {
@@ -211,7 +221,7 @@ impl DeviceSession {
     }
 
     /// Answers a publish that did not become a send.
-    fn refuse(self: &Arc<Self>, about: About, outcome: Outcome, ack: Ack) {
+    pub(crate) fn refuse(self: &Arc<Self>, about: About, outcome: Outcome, ack: Ack) {
         let waiting = Waiting { ack, session: Arc::clone(self), about, since: Instant::now() };
         let label = if outcome.code == Code::QUOTA_EXCEEDED { "throttled" } else { "malformed" };
         fate::answer(vec![(waiting, outcome, label)]);
@@ -224,28 +234,31 @@ impl DeviceSession {
         draft: Result<ingest::Draft, ingest::Bad>,
         ack: Ack,
     ) {
-        let inner = &self.inner;
-        let cmid = match &draft {
-            Ok(draft) => draft.cmid.clone(),
-            Err(bad) => bad.cmid.clone(),
-        };
-        let send = draft.map_err(|bad| bad.outcome).and_then(|draft| {
-            let allowed = rates::check(inner, &self.identity().user, conversation);
-            allowed.map_err(Outcome::throttled)?;
-            let body_max = inner.options.body_bytes_max;
-            ingest::into_send(draft, conversation, self.identity(), &inner.ids, body_max)
-        });
-        match send {
+        match draft {
+            Ok(draft) => delay::pass(self, conversation, draft, ack),
+            Err(ingest::Bad { cmid, outcome }) => {
+                self.refuse(About { conversation: Some(conversation), cmid }, outcome, ack);
+            }
+        }
+    }
+
+    /// Gives a send its id and time, and the committer the send.
+    pub(crate) fn submit(
+        self: &Arc<Self>,
+        conversation: ConversationId,
+        draft: ingest::Draft,
+        ack: Ack,
+    ) {
+        let (inner, cmid) = (&self.inner, draft.cmid.clone());
+        let body_max = inner.options.body_bytes_max;
+        match ingest::into_send(draft, conversation, self.identity(), &inner.ids, body_max) {
             Ok(send) => {
-                let about = About::of(&send);
-                let session = Arc::clone(self);
-                inner
-                    .committer
-                    .submit(send, Waiting { ack, session, about, since: Instant::now() });
+                let (about, session) = (About::of(&send), Arc::clone(self));
+                let waiting = Waiting { ack, session, about, since: Instant::now() };
+                inner.committer.submit(send, waiting);
             }
             Err(outcome) => {
-                let about = About { conversation: Some(conversation), cmid };
-                self.refuse(about, outcome, ack);
+                self.refuse(About { conversation: Some(conversation), cmid }, outcome, ack);
             }
         }
     }
@@ -322,6 +335,7 @@ impl DeviceSession {
     }
 
     async fn close(&self, expiry_s: u32) {
+        self.line.lock().clear();
         self.feeds.lock().closed = true;
         self.inner.online.remove(&self.identity().user, self);
         presence::closed(self);

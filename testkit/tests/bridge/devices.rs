@@ -29,6 +29,7 @@ struct State {
 
 pub(super) struct Device {
     identity: Identity,
+    version: Version,
     room: usize,
     tickets: AtomicU32,
     state: Mutex<State>,
@@ -46,8 +47,13 @@ impl std::fmt::Debug for Device {
 
 impl Device {
     pub(super) fn new(identity: Identity, room: usize) -> Arc<Self> {
+        Self::speaking(Version::V5, identity, room)
+    }
+
+    pub(super) fn speaking(version: Version, identity: Identity, room: usize) -> Arc<Self> {
         Arc::new_cyclic(|me| Self {
             identity,
+            version,
             room,
             tickets: AtomicU32::new(0),
             state: Mutex::default(),
@@ -132,13 +138,15 @@ impl Downlink for Device {
     }
 
     fn version(&self) -> Version {
-        Version::V5
+        self.version
     }
 
     fn deliver(&self, delivery: Delivery) -> Result<(), Delivery> {
         {
             let mut state = self.state.lock().expect("no panic under the lock");
-            if state.queued.len() >= self.room {
+            // What is no entry has a place of its own.
+            let room = self.room + usize::from(delivery.mark.is_none());
+            if state.queued.len() >= room {
                 state.starved = true;
                 return Err(delivery);
             }

@@ -3,6 +3,7 @@
 mod devices;
 mod faults;
 mod faulty;
+mod large;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,7 +14,9 @@ use bytes::Bytes;
 use godwit_bridge::{Bridge, Options};
 use godwit_bus::InProcess;
 use godwit_core::bus::{Announce, Announcement, Signal};
-use godwit_core::edge::{Begin, Begun, Message, Publish, Qos, SubscribeRequest, Upstream as _};
+use godwit_core::edge::{
+    Begin, Begun, Code, Message, Publish, Qos, SubscribeRequest, Upstream as _, Version,
+};
 use godwit_core::ids::{ConversationId, Identity, UserId};
 use godwit_core::membership::{ConversationKind, Details, NewConversation, Role};
 use godwit_core::store::Store;
@@ -99,12 +102,18 @@ impl World {
 
     /// Sends with a key and waits for the fate.
     async fn send(&self, device: &Arc<Device>, begun: &Begun, cmid: &str) -> Fate {
+        let ticket = self.start(device, begun, cmid);
+        device.fate(ticket).await
+    }
+
+    /// Sends with a key; the ticket of its fate.
+    fn start(&self, device: &Arc<Device>, begun: &Begun, cmid: &str) -> u32 {
         let topic = format!("c/{}/{cmid}", self.conversation).into();
         let message = Message { topic, payload: Bytes::from(cmid.to_owned()), properties: None };
         let (ticket, ack) = device.expect();
         let publish = Publish { message, qos: Qos::AtLeastOnce, retain: false };
         begun.session.publish(publish, ack);
-        device.fate(ticket).await
+        ticket
     }
 }
 
@@ -187,4 +196,29 @@ async fn a_cursor_is_where_a_kept_session_goes_on() {
         .await
         .expect("an answer");
     assert_eq!(behind.len(), 1, "the plain feed was never read");
+}
+
+/// MQTT 5 is told to wait. A 3.1.1 device cannot be: its sends are taken as fast as they may be, in
+/// their order.
+#[tokio::test]
+async fn who_cannot_be_told_to_wait_waits() {
+    const SENDS: u64 = 60;
+    let options = Options { user_sends_per_s: 40, ..Options::default() };
+    let world = world_with(0, options, |store| store).await;
+    for (version, name) in [(Version::V3, "alice:old"), (Version::V5, "bob:new")] {
+        let device = Device::speaking(version, identity(name), 100);
+        let begun = world.connect(&device, 0).await;
+        let tickets: Vec<u32> =
+            (0..SENDS).map(|n| world.start(&device, &begun, &format!("k{n}"))).collect();
+        let (mut seqs, mut refused) = (Vec::new(), 0);
+        for ticket in tickets {
+            match device.fate(ticket).await {
+                Fate::Committed { seq, duplicate: false } => seqs.push(seq),
+                Fate::Other(outcome) if outcome.code == Code::QUOTA_EXCEEDED => refused += 1,
+                other => panic!("{other:?}"),
+            }
+        }
+        assert!(seqs.is_sorted(), "{seqs:?}");
+        assert_eq!(refused > 0, version == Version::V5, "{refused} of {SENDS} refused");
+    }
 }
