@@ -234,6 +234,12 @@ impl Feeds {
         }
     }
 
+    /// The device does not want this log any more: nothing of it is left to be read.
+    pub(crate) fn drop_lag(&mut self, feed: Feed, conversation: ConversationId) {
+        self.lagging.remove(&(feed, conversation));
+        self.floors.remove(&(feed, conversation));
+    }
+
     /// The device may not read this log any more; `true`: it had named it.
     pub(crate) fn cut(&mut self, conversation: ConversationId) -> bool {
         self.lagging.retain(|(_, id), _| *id != conversation);

@@ -143,7 +143,7 @@ async fn give_out(inner: &Arc<Inner>, mut job: Job) {
                 job.known = state.known.clone().unwrap_or(job.known);
             }
             None => {
-                state.pooled -= 1;
+                state.pooled = state.pooled.saturating_sub(1);
                 break;
             }
         }

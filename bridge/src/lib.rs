@@ -1,8 +1,10 @@
 //! The bridge: between MQTT topics and durable conversations.
 //!
 //! A message's way through it, by the stages of DESIGN.md:
-//! 3. [`ingest`]: a publish becomes a validated send;
-//! 4. [`committer`]: many sends become one transaction of the store;
+//! 3. [`topic`] says what a name means; [`ingest`]: a publish becomes a validated send, which
+//!    [`delay`] lets pass as fast as it may;
+//! 4. [`committer`]: many sends become one transaction of the store ([`recover`]: also when its
+//!    answer was lost);
 //! 5. [`fate`]: each sender is told, by PUBACK and on `a`;
 //! 6. [`route`]: an announced entry finds the members' devices ([`directory`], [`online`]);
 //! 7. [`session`] pushes it to a device that is live in the log, [`pull`] reads the log for one
@@ -12,15 +14,19 @@
 //! [`large`] takes the fan-out of large groups out of stages 6 and 7, [`notices`] tells devices in
 //! the background of it; [`rates`] bounds stage 3.
 //!
-//! Beside the log, what passes: [`receipts`]; [`typing`]; [`presence`] (what devices say of
+//! What is asked goes another way: [`query`] answers `q/{method}`, [`control`] creates and changes
+//! conversations, for `q/groups` and for REST alike, in turn with the commits.
+//!
+//! Beside the log, what passes: [`receipts`] (stored, then told); [`typing`]; [`presence`] (what devices say of
 //! themselves: [`stance`]; who looks at whom: [`rooms`] and [`watch`]). What it asks of users, it
 //! asks [`people`], and notes in [`seen`].
 //!
 //! It refuses to know sockets, packets and SQL: the broker is behind [`godwit_core::edge`], the
 //! store behind [`godwit_core::store`], other bridges behind [`godwit_core::bus`].
 //!
-//! Lock order: (route | rooms), online shard, feeds, (mailbox of the link | dirty cursors); all
-//! others are held alone, or last. No lock is held across an await.
+//! Lock order: line of delayed sends, route, online shard, rooms, feeds, (mailbox of the link | dirty
+//! cursors); all others are held alone, or last. No lock is held across an await; the two asynchronous
+//! ones (a lane's turn, the receipts' turn) are, on purpose.
 
 mod committer;
 mod control;

@@ -93,7 +93,7 @@ fn give(session: &DeviceSession, feed: Feed, conversation: ConversationId, lag: 
         return;
     }
     let Some(wish) = feeds.wish(feed, conversation) else {
-        feeds.cut(conversation);
+        feeds.drop_lag(feed, conversation);
         return;
     };
     // What is shown, each with the last place that it and the hidden entries after it cover: a

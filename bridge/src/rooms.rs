@@ -82,20 +82,29 @@ impl<V: Clone> Rooms<V> {
         }
     }
 
-    /// The members have changed; answers those who are new.
+    /// The members have changed: those who are none any more look no longer. Answers who is new.
     pub(crate) fn refresh(
         &mut self,
         conversation: ConversationId,
         fresh: &Arc<Known>,
+        user_of: impl Fn(&V) -> UserId,
     ) -> Vec<UserId> {
         let Some(room) = self.rooms.get_mut(&conversation) else { return Vec::new() };
         if room.known.group_version >= fresh.group_version {
             return Vec::new();
         }
+        let viewers = room.viewers.len();
+        room.viewers.retain(|_, viewer| fresh.member(&user_of(viewer)).is_some());
         let before = std::mem::replace(&mut room.known, Arc::clone(fresh));
+        self.size -= viewers - room.viewers.len();
         self.size = self.size - before.members.len() + fresh.members.len();
+        let empty = room.viewers.is_empty();
         self.leave(conversation, &before);
         self.enter(conversation, fresh);
+        if empty {
+            self.clear(conversation);
+            return Vec::new();
+        }
         let new = fresh.members.iter().filter(|member| before.member(&member.user).is_none());
         new.map(|member| member.user.clone()).collect()
     }
@@ -207,15 +216,18 @@ mod tests {
 
     #[test]
     fn newcomers_are_looked_at_and_leavers_not() {
+        let user_of = |viewer: &u8| user(if *viewer == 1 { "bob" } else { "alice" });
         let mut rooms = Rooms::new();
         rooms.open(A, &known(3, &["alice", "bob"]), Epoch(1), 1).unwrap();
-        assert_eq!(rooms.refresh(A, &known(2, &["eve"])), []);
-        assert_eq!(rooms.refresh(B, &known(9, &["eve"])), []);
-        assert_eq!(rooms.refresh(A, &known(4, &["bob", "carol"])), [user("carol")]);
+        rooms.open(A, &known(3, &["alice", "bob"]), Epoch(2), 2).unwrap();
+        assert_eq!(rooms.refresh(A, &known(2, &["eve"]), user_of), []);
+        assert_eq!(rooms.refresh(B, &known(9, &["eve"]), user_of), []);
+        assert_eq!(rooms.refresh(A, &known(4, &["bob", "carol"]), user_of), [user("carol")]);
         assert!(!rooms.is_watched(&user("alice")));
-        assert_eq!(viewers(&rooms, "carol"), [1]);
-        rooms.clear(A);
-        assert_eq!((rooms.size, rooms.of.len()), (0, 0));
+        assert_eq!(viewers(&rooms, "carol"), [1], "alice looks no more");
+        // The last one who looked is gone as well.
+        assert_eq!(rooms.refresh(A, &known(5, &["carol", "dave"]), user_of), []);
+        assert_eq!((rooms.size, rooms.of.len(), rooms.rooms.len()), (0, 0, 0));
     }
 
     #[test]

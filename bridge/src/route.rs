@@ -58,7 +58,7 @@ async fn load(inner: Arc<Inner>, id: ConversationId, route: Arc<Mutex<Route>>) {
         };
         let mut state = route.lock();
         let Some(fresh) = fresh else {
-            *state = Route::default();
+            *state = Route { pooled: state.pooled, ..Route::default() };
             return;
         };
         let waiting = std::mem::take(&mut state.waiting);

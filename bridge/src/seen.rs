@@ -75,6 +75,10 @@ impl Seen {
         self.notes.lock().users.get(user).copied()
     }
 
+    fn remembers(&self) -> bool {
+        !self.notes.lock().noted.is_empty()
+    }
+
     /// The task stores what there is, and ends.
     pub(crate) fn stop(&self) {
         self.stopping.store(true, Ordering::SeqCst);
@@ -84,6 +88,10 @@ impl Seen {
     fn take(&self, now: Instant) -> Taken {
         let mut notes = self.notes.lock();
         notes.noted.retain(|_, at| now < *at + NOTED_FOR);
+        if notes.noted.len() < notes.noted.capacity() / 4 {
+            // What a storm took is given back.
+            notes.noted.shrink_to_fit();
+        }
         let devices = std::mem::take(&mut notes.devices).into_iter().collect();
         let users = notes.users.iter().map(|(user, at)| (user.clone(), *at)).collect();
         (devices, users)
@@ -113,6 +121,8 @@ async fn run(inner: Arc<Inner>) {
         tokio::select! {
             () = seen.wanted.notified() => {}
             () = seen.stopped.notified() => {}
+            // What was noted is forgotten, also when nothing new comes.
+            () = tokio::time::sleep(NOTED_FOR), if seen.remembers() => {}
         }
         if !seen.stopping.load(Ordering::SeqCst) {
             tokio::select! {

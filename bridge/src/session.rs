@@ -155,6 +155,7 @@ impl DeviceSession {
 
     /// The user is no member any more.
     pub(crate) fn cut(&self, conversation: ConversationId) {
+        self.inner.presence.watch.cut(self, conversation);
         let wish = {
             let mut feeds = self.feeds.lock();
             feeds.cut(conversation);

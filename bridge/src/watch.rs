@@ -67,6 +67,11 @@ impl Watch {
         }
     }
 
+    /// The device's user is no member any more.
+    pub(crate) fn cut(&self, session: &DeviceSession, conversation: ConversationId) {
+        self.rooms.lock().close(conversation, session.epoch);
+    }
+
     /// The members of a conversation were read anew: newcomers are looked at too.
     pub(crate) fn refresh(&self, conversation: ConversationId, fresh: &Arc<Known>) {
         let new = {
@@ -74,7 +79,7 @@ impl Watch {
             if fresh.large {
                 rooms.clear(conversation);
             }
-            rooms.refresh(conversation, fresh)
+            rooms.refresh(conversation, fresh, |viewer| viewer.identity().user.clone())
         };
         for user in new {
             self.news(&user, true);
@@ -123,6 +128,14 @@ pub(crate) fn look(
         }
     }
     drop(rooms);
+    for id in &opened {
+        // Removed since it was checked: the removal may have found nothing to close.
+        let now = session.inner.directory.cached(*id);
+        if now.is_some_and(|now| now.member(&session.identity().user).is_none()) {
+            session.feeds.lock().stance_mut().cut(*id);
+            session.inner.presence.watch.cut(session, *id);
+        }
+    }
     tell_of(session, opened);
     true
 }
