@@ -65,6 +65,8 @@ impl SqliteStore {
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
             .busy_timeout(limits::BUSY)
+            // What was deleted or has expired shall not stay readable in free places of the file.
+            .pragma("secure_delete", "ON")
             .pragma("wal_autocheckpoint", limits::CHECKPOINT_PAGES);
         let pool = |connections| {
             SqlitePoolOptions::new()
