@@ -3,12 +3,16 @@
 use godwit_proto::conversation::v1::{EntryType, Role};
 use godwit_proto::group::v1::Create;
 use godwit_proto::group::v1::group_request::Ask as GroupAsk;
+use godwit_proto::presence::v1::presence::State;
+use godwit_proto::presence::v1::typing;
+use godwit_proto::presence::v1::user_presence::State as Seen;
 use godwit_testkit::chat::{about, add, message};
 use serde_json::{Value, json};
 
 use super::side::Side;
 
 in_both_versions!(a_blocked_user_cannot_write, blocks_are_listed_and_bounded_to_ones_own);
+in_both_versions!(sqlite: a_blocked_user_sees_neither_presence_nor_typing);
 
 const FORBIDDEN: u32 = 0x87;
 
@@ -75,6 +79,36 @@ async fn a_blocked_user_cannot_write(side: Side<'_>) {
     let made = second.group.take().expect("alice may ask mallory");
     let cid = godwit_testkit::chat::cid_text(&made.conversation_id);
     assert_eq!(mallory.send(&cid, message("at last!")).await.code, FORBIDDEN);
+}
+
+async fn a_blocked_user_sees_neither_presence_nor_typing(side: Side<'_>) {
+    let pair = side.direct("alice", "mallory").await;
+    let (alice_id, mallory_id) = (side.id("alice"), side.id("mallory"));
+    let mut alice = side.chat("alice", "phone").await;
+    let mut mallory = side.chat("mallory", "phone").await;
+    mallory.is(State::Foreground, &[&pair]).await;
+    assert_eq!(mallory.presence(&alice_id).await.state(), Seen::Online);
+    block(&side, "alice", "mallory", true).await;
+    // As if alice hid it: nothing tells a block from a setting.
+    let told = mallory.presence(&alice_id).await;
+    assert_eq!((told.state(), told.last_seen_ms), (Seen::Hidden, 0));
+    alice.is(State::Away, &[]).await;
+    // And mallory's typing is not alice's business any more.
+    mallory.types(&pair, typing::State::Start).await;
+    mallory.probe.fence().await;
+    alice.say(&pair, "marker").await;
+    mallory.hears(&pair, "marker").await;
+    // Told again, it may be; told more, not.
+    for _ in mallory.left("p/") {
+        assert_eq!(mallory.presence(&alice_id).await.state(), Seen::Hidden);
+    }
+    alice.probe.fence().await;
+    assert_eq!(alice.left("t/"), Vec::<String>::new());
+    block(&side, "alice", "mallory", false).await;
+    assert_eq!(mallory.presence(&alice_id).await.state(), Seen::Away);
+    // Whom one blocks one need not see either; but nothing of it hides from oneself.
+    alice.is(State::Foreground, &[&pair]).await;
+    assert_eq!(alice.presence(&mallory_id).await.state(), Seen::Online);
 }
 
 async fn blocks_are_listed_and_bounded_to_ones_own(side: Side<'_>) {

@@ -46,18 +46,18 @@ async fn a_message_disappears_when_it_says_so(side: Side<'_>) {
     let (away, _) = side.kept("bob", "tablet").await;
     away.disconnect().await;
     let mut bob = side.chat("bob", "phone").await;
-    alice.accepted(&cid, expiring(&secret, 2)).await;
+    alice.accepted(&cid, expiring(&secret, 3)).await;
     alice.say(&cid, &kept).await;
     alice.accepted(&cid, about(EntryType::Edit, 1, &edited)).await;
     bob.accepted(&cid, about(EntryType::Reaction, 1, "+1")).await;
     let entry = bob.entry_of(&cid, EntryType::Message).await;
     assert_eq!(entry.body, secret);
-    assert_eq!(entry.expires_ms, entry.time_ms + 2000);
+    assert_eq!(entry.expires_ms, entry.time_ms + 3000);
     assert_eq!(bob.entry(&cid).await.expires_ms, 0);
     let edit = bob.entry_of(&cid, EntryType::Edit).await;
     assert_eq!((edit.body, edit.expires_ms), (edited.clone().into(), entry.expires_ms));
     // The time itself is what is tested.
-    tokio::time::sleep(Duration::from_millis(2100)).await;
+    tokio::time::sleep(Duration::from_millis(3100)).await;
     // Nobody is given the body from the moment when it is due, whether the store is cleaned or not.
     let bare: Vec<_> =
         log(&mut bob, &cid).await.into_iter().map(|e| (e.seq, e.body_gone)).collect();

@@ -56,6 +56,26 @@ fn literal(store: &Place, cid: &str) -> String {
     }
 }
 
+/// Writes what no server would have written.
+fn damage(store: &Place, cids: &[String], bob: &str, carol: &str) {
+    let [one, two, three] = [0, 1, 2].map(|n| literal(store, &cids[n]));
+    let mention = "insert into mentions (conversation_id, user_id, seq) values";
+    for statement in [
+        format!("update conversations set number = number + 7 where id = {one}"),
+        format!("update conversations set active_seq = 1, active_ms = 5 where id = {two}"),
+        format!("update messages set number = 99 where conversation_id = {one} and seq = 4"),
+        format!("delete from mentions where conversation_id = {one} and user_id = '{bob}'"),
+        format!("{mention} ({two}, '{bob}', 3)"),
+        format!("{mention} ({three}, '{carol}', 4)"),
+        format!(
+            "update inbox set read_seq = 999, delivered_seq = 999 \
+             where conversation_id = {two} and user_id = '{bob}'"
+        ),
+    ] {
+        let _ = store.ask(&statement);
+    }
+}
+
 async fn planted_damage_is_found_and_mended(mut world: World) {
     let cids = a_busy_day(&world).await;
     let side = Side { world: &world, version: Version::V5 };
@@ -68,25 +88,7 @@ async fn planted_damage_is_found_and_mended(mut world: World) {
     bob.disconnect().await;
     world.server.stop().await;
     let store = world.server.store();
-    let [one, two, three] = [0, 1, 2].map(|n| literal(&store, &cids[n]));
-    let damage = [
-        format!("update conversations set number = number + 7 where id = {one}"),
-        format!("update conversations set active_seq = 1, active_ms = 5 where id = {two}"),
-        format!("update messages set number = 99 where conversation_id = {one} and seq = 4"),
-        format!("delete from mentions where conversation_id = {one} and user_id = '{bob_id}'"),
-        format!(
-            "insert into mentions (conversation_id, user_id, seq) values ({two}, '{bob_id}', 3)"
-        ),
-        format!(
-            "insert into mentions (conversation_id, user_id, seq) values ({three}, '{carol}', 4)"
-        ),
-        format!(
-            "update inbox set read_seq = 999, delivered_seq = 999 where conversation_id = {two} and user_id = '{bob_id}'"
-        ),
-    ];
-    for statement in &damage {
-        let _ = store.ask(statement);
-    }
+    damage(&store, &cids, &bob_id, &carol);
     let (good, said) = world.server.command(&["inbox", "check"]).await;
     assert!(!good, "a check that finds something says so by its end: {said}");
     for field in ["number", "active_seq", "active_ms", "mentions", "read_seq", "delivered_seq"] {

@@ -80,8 +80,9 @@ async fn a_short_break_is_not_seen(side: Side<'_>) {
     bob.is(Foreground, &[&cid]).await;
     told(&mut bob, &alice_id, Seen::Online).await;
     // A tunnel: the connection breaks, and another comes a moment later.
+    let hello = side.hello("alice", "phone").await;
     alice.probe.cut();
-    let mut alice = side.chat("alice", "phone").await;
+    let (mut alice, _) = Chat::connect(&side.world.mqtt(), &hello).await;
     after_the_delay().await;
     alice.is(Away, &[]).await;
     told(&mut bob, &alice_id, Seen::Away).await;

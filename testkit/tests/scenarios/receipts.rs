@@ -74,7 +74,7 @@ async fn a_thousand_read_are_one_receipt(side: Side<'_>) {
     // The same as a thousand publishes, as fast as they can be written, of another conversation.
     let cid = side.group(&["alice", "bob"]).await;
     alice.say_many(&cid, "n", COUNT).await;
-    let window = 50;
+    let (window, begin) = (50, std::time::Instant::now());
     for first in (0..COUNT as u64).step_by(window) {
         let mut packets = Vec::new();
         for seq in first + 1..=first + window as u64 {
@@ -99,8 +99,9 @@ async fn a_thousand_read_are_one_receipt(side: Side<'_>) {
             assert!(receipts[0].read > read, "never back: {receipts:?} after {read}");
             (read, packets) = (receipts[0].read, packets + 1);
         }
-        // Twenty windows of PUBACKs that come after the store: a few rounds of gathering, not 1,000.
-        assert!(packets <= 40, "{packets} packets for {COUNT} reports");
+        // What comes within a delay of 200 ms is one.
+        let most = 2 + begin.elapsed().as_millis() / 200;
+        assert!(packets <= most, "{packets} packets for {COUNT} reports, {most} at most");
     }
     assert_eq!(laptop.left("r/"), Vec::<String>::new());
 }
