@@ -30,17 +30,16 @@ pub(crate) struct Line {
 }
 
 impl Line {
-    /// `Err` gives it back: too many wait.
-    fn push(&mut self, delayed: Delayed) -> Result<(), Delayed> {
-        let bytes = self.bytes + delayed.draft.body.len();
-        let full =
-            self.waiting.len() >= limits::DELAYED_SENDS_MAX || bytes > limits::DELAYED_BYTES_MAX;
-        if full && !self.waiting.is_empty() {
-            return Err(delayed);
-        }
-        self.bytes = bytes;
+    /// Whether so many bytes more may wait; one send always may.
+    fn has_room(&self, bytes: usize) -> bool {
+        self.waiting.is_empty()
+            || (self.waiting.len() < limits::DELAYED_SENDS_MAX
+                && self.bytes + bytes <= limits::DELAYED_BYTES_MAX)
+    }
+
+    fn push(&mut self, delayed: Delayed) {
+        self.bytes += delayed.draft.body.len();
         self.waiting.push_back(delayed);
-        Ok(())
     }
 
     fn pop(&mut self) -> Option<Delayed> {
@@ -71,6 +70,10 @@ pub(crate) fn pass(
         };
     }
     let mut line = session.line.lock();
+    if !line.has_room(draft.body.len()) {
+        drop(line);
+        return session.refuse(about, Outcome::throttled(ASK_AGAIN), ack);
+    }
     if line.waiting.is_empty() {
         match check() {
             // Under the lock, so that nothing overtakes it.
@@ -78,10 +81,7 @@ pub(crate) fn pass(
             Err(wait) => drop(tokio::spawn(run(session.me.clone(), wait))),
         }
     }
-    if let Err(delayed) = line.push(Delayed { conversation, draft, ack }) {
-        drop(line);
-        session.refuse(about, Outcome::throttled(ASK_AGAIN), delayed.ack);
-    }
+    line.push(Delayed { conversation, draft, ack });
 }
 
 /// Releases what waits, until nothing does.
@@ -129,16 +129,17 @@ mod tests {
     #[test]
     fn a_line_is_bounded_in_sends_and_bytes() {
         let mut line = Line::default();
-        assert!(line.push(delayed(2 * limits::DELAYED_BYTES_MAX)).is_ok(), "one always waits");
-        assert!(line.push(delayed(0)).is_err());
+        assert!(line.has_room(2 * limits::DELAYED_BYTES_MAX), "one always waits");
+        line.push(delayed(2 * limits::DELAYED_BYTES_MAX));
+        assert!(!line.has_room(0));
         assert!(line.pop().is_some() && line.pop().is_none());
         for _ in 0..limits::DELAYED_SENDS_MAX {
-            assert!(line.push(delayed(1)).is_ok());
+            assert!(line.has_room(1));
+            line.push(delayed(1));
         }
-        assert!(line.push(delayed(0)).is_err());
+        assert!(!line.has_room(0));
         assert!(line.pop().is_some());
-        assert!(line.push(delayed(limits::DELAYED_BYTES_MAX)).is_err());
-        assert!(line.push(delayed(0)).is_ok());
+        assert!(line.has_room(0) && !line.has_room(limits::DELAYED_BYTES_MAX));
         line.clear();
         assert_eq!((line.bytes, line.waiting.len()), (0, 0));
     }
