@@ -99,3 +99,107 @@ impl Recent {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use godwit_core::commit::{Act, SendKey};
+    use godwit_core::entry::ChainHash;
+    use godwit_core::ids::{Identity, MessageId, Seq};
+    use godwit_core::membership::{ConversationKind, Role};
+
+    use super::*;
+
+    const ID: ConversationId = ConversationId([1; 16]);
+
+    fn user(name: &str) -> UserId {
+        UserId::new(name).unwrap()
+    }
+
+    /// A head at a place, moved by one.
+    fn moved(seq: u64, group_version: u64) -> Moved {
+        let head = Head {
+            seq: Seq(seq),
+            chain: ChainHash::ZERO,
+            group_version,
+            number: seq,
+            active: (Seq(seq), 0),
+            kind: ConversationKind::Group,
+            expiry_s: None,
+        };
+        let found = Found { seq: Seq(seq - 1), group_version };
+        Moved { conversation: ID, found, head }
+    }
+
+    fn standing(name: &str) -> Standings {
+        let standing = Standing { role: Role::Member, visible_seq: Seq::ZERO, blocked: false };
+        Standings::from([((ID, user(name)), standing)])
+    }
+
+    fn send(name: &str, act: Act) -> SendRequest {
+        let from: Identity = format!("{name}:d").parse().unwrap();
+        SendRequest {
+            conversation: ID,
+            from,
+            key: SendKey::Server(MessageId([1; 16])),
+            message_id: MessageId([1; 16]),
+            act,
+            body: bytes::Bytes::new(),
+            group_version: None,
+            previous_chain: None,
+            expires_ms: None,
+            time_ms: 0,
+        }
+    }
+
+    /// Where the conversation is believed to stand, if the sender is known there.
+    fn known(recent: &Recent, name: &str) -> Option<u64> {
+        recent.load(&[send(name, Act::MESSAGE)]).map(|loaded| loaded.heads[&ID].seq.0)
+    }
+
+    #[test]
+    fn senders_are_known_while_the_head_is_followed() {
+        let recent = Recent::default();
+        assert_eq!(known(&recent, "alice"), None);
+        recent.note(&[moved(1, 1)], standing("alice"));
+        recent.note(&[moved(2, 1)], standing("bob"));
+        recent.note(&[moved(3, 1)], Standings::new());
+        assert_eq!((known(&recent, "alice"), known(&recent, "bob")), (Some(3), Some(3)));
+        assert_eq!(known(&recent, "eve"), None);
+        assert!(recent.load(&[send("alice", Act::Edit { target: Seq(1) })]).is_none());
+        // Another process wrote in between, or raised the group version.
+        recent.note(&[moved(5, 1)], standing("bob"));
+        assert_eq!((known(&recent, "alice"), known(&recent, "bob")), (None, Some(5)));
+        recent.note(&[moved(6, 2)], standing("alice"));
+        assert_eq!((known(&recent, "alice"), known(&recent, "bob")), (Some(6), None));
+        recent.forget(&[send("alice", Act::MESSAGE)]);
+        assert_eq!(known(&recent, "alice"), None);
+    }
+
+    #[test]
+    fn a_batch_that_is_noted_late_changes_nothing() {
+        let recent = Recent::default();
+        recent.note(&[moved(7, 1)], standing("alice"));
+        recent.note(&[moved(6, 1)], standing("bob"));
+        assert_eq!((known(&recent, "alice"), known(&recent, "bob")), (Some(7), None));
+    }
+
+    #[test]
+    fn memory_is_bounded() {
+        let recent = Recent::default();
+        for number in 0..=RECENT_SENDERS_MAX as u64 {
+            recent.note(&[moved(number + 1, 1)], standing(&format!("user-{number}")));
+        }
+        let last = format!("user-{RECENT_SENDERS_MAX}");
+        assert_eq!(known(&recent, "user-0"), None);
+        assert_eq!(known(&recent, &last), Some(RECENT_SENDERS_MAX as u64 + 1));
+        for number in 0..=RECENT_CONVERSATIONS_MAX as u64 {
+            let mut id = [0; 16];
+            id[..8].copy_from_slice(&number.to_be_bytes());
+            let moved = Moved { conversation: ConversationId(id), ..moved(1, 1) };
+            recent.note(&[moved], Standings::new());
+        }
+        let kept = recent.0.lock().unwrap().len();
+        assert!(kept <= RECENT_CONVERSATIONS_MAX, "{kept}");
+        assert_eq!(known(&recent, &last), None);
+    }
+}

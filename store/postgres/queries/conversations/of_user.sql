@@ -1,3 +1,4 @@
+-- LIMIT: see conversations/load.
 SELECT
     c.id,
     c.kind,
@@ -17,7 +18,12 @@ SELECT
     coalesce(d.changed_seq, 0) AS "changed_seq!"
 FROM members AS m
 INNER JOIN conversations AS c ON c.id = m.conversation_id
-LEFT JOIN details AS d ON d.conversation_id = c.id
+LEFT JOIN LATERAL (
+    SELECT history, title, title_seq, description, description_seq, changed_seq
+    FROM details
+    WHERE conversation_id = c.id
+    LIMIT 1
+) AS d ON true
 WHERE m.user_id = $1 AND m.left_seq IS NULL AND ($2::uuid IS NULL OR m.conversation_id > $2)
 ORDER BY m.conversation_id
 LIMIT $3

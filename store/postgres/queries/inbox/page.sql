@@ -1,7 +1,7 @@
 -- A page of a user's inbox: the user's conversations between $2 and $3 on a shelf ($4: archived or
 -- not; null: both), after the place ($5, $6, $7; null: from the top), at most $8. What costs more
 -- than a sorted row is read for the page alone. $9: entries looked through for one's own messages.
--- coalesce(left_seq, 0): see conversations/get.
+-- LIMIT: see conversations/load; coalesce(left_seq, 0): see conversations/get.
 SELECT
     p.id,
     p.kind,
@@ -38,10 +38,13 @@ SELECT
         ),
         0
     ) - (
-        SELECT count(*) FROM messages AS o
-        WHERE
-            o.conversation_id = p.id AND o.seq > greatest(p.seen_seq, p.head_seq - $9)
-            AND o.kind = 1 AND o.sender = $1
+        SELECT count(*) FILTER (WHERE o.kind = 1 AND o.sender = $1)
+        FROM (
+            SELECT x.kind, x.sender FROM messages AS x
+            WHERE x.conversation_id = p.id AND x.seq > p.seen_seq
+            ORDER BY x.seq DESC
+            LIMIT $9
+        ) AS o
     ) AS "unread!",
     (
         SELECT count(*) FROM mentions AS n
@@ -95,7 +98,11 @@ FROM (
     ORDER BY i.pinned_ms IS NOT NULL DESC, c.active_ms DESC, c.id DESC
     LIMIT $8
 ) AS p
-LEFT JOIN details AS d ON d.conversation_id = p.id
+LEFT JOIN LATERAL (
+    SELECT title FROM details
+    WHERE conversation_id = p.id
+    LIMIT 1
+) AS d ON true
 LEFT JOIN LATERAL (
     SELECT
         m.seq, m.message_id, m.kind, m.sender, m.device, m.time_ms, m.chain, m.number, m.reply_to,
