@@ -131,12 +131,13 @@ async fn run(inner: Arc<Inner>) {
     }
 }
 
-/// Gives out a job, and what has come for its conversation while the queue was full.
+/// Gives out a job; behind the last one of its conversation, what has come while the queue was full.
 async fn give_out(inner: &Arc<Inner>, mut job: Job) {
     loop {
         fan_out(inner, &job).await;
         let mut state = job.route.lock();
-        match state.overflow.take() {
+        let last = state.pooled <= 1;
+        match state.overflow.take_if(|_| last) {
             Some((from, to)) => {
                 job.what = What::Gap(from, to);
                 // Some may have joined since.
@@ -144,7 +145,7 @@ async fn give_out(inner: &Arc<Inner>, mut job: Job) {
             }
             None => {
                 state.pooled = state.pooled.saturating_sub(1);
-                break;
+                return;
             }
         }
     }
