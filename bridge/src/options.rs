@@ -37,7 +37,8 @@ pub struct Options {
     /// Sends into one conversation in a second; 0: no bound. Beyond it: 0x97.
     pub conversation_sends_per_s: u32,
     /// A conversation with more members than this is a large group: its fan-out has a pool of its
-    /// own, typing and receipts are not told, devices in the background get head notices.
+    /// own, typing and receipts are not told (nor is what PUBACKs say of delivery stored), devices in
+    /// the background get head notices.
     pub large_group_members: usize,
     /// Sends into one large group in a second; 0: no bound. Beyond it: 0x97.
     pub large_group_sends_per_s: u32,

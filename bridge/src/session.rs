@@ -392,7 +392,16 @@ impl Session for DeviceSession {
             feeds.receipts.counted(marks)
         };
         self.note(marks);
-        self.inner.receipts.delivered(&self.identity().user, receipts.as_deref().unwrap_or(marks));
+        let receipts = receipts.as_deref().unwrap_or(marks);
+        // In a large group each message would be a write for each member, of which nobody is told.
+        let quiet = |mark: &Mark| self.inner.directory.is_large(mark.conversation);
+        let user = &self.identity().user;
+        if receipts.iter().any(quiet) {
+            let told: Vec<Mark> = receipts.iter().filter(|mark| !quiet(mark)).copied().collect();
+            self.inner.receipts.delivered(user, &told);
+        } else {
+            self.inner.receipts.delivered(user, receipts);
+        }
     }
 
     fn writable(&self) {

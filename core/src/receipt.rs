@@ -1,8 +1,8 @@
 //! Receipts: how far a user has got in a conversation. Cursors of users, not of devices; never back.
 //!
-//! *Delivered* comes from the recipient's PUBACK (the bridge reports it) or from what a client
-//! publishes on `r`; *read* comes from `r` alone. Reading implies delivery. Reports are decided by
-//! [`plan`], in one transaction of the store; what really moved is told to others.
+//! *Delivered* comes from the recipient's PUBACK (the bridge reports it, but for large groups) or from
+//! what a client publishes on `r`; *read* comes from `r` alone. Reading implies delivery. Reports are
+//! decided by [`plan`], in one transaction of the store; what really moved is told to others.
 
 use std::collections::HashMap;
 
