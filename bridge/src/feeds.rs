@@ -63,7 +63,7 @@ pub(crate) struct Feeds {
     pub(crate) pulling: bool,
     /// Deliveries with a mark that are not confirmed.
     pub(crate) unconfirmed: usize,
-    /// Requests under way.
+    /// Words on `p` that are being looked up.
     pub(crate) queries: u32,
     /// The connection has ended.
     pub(crate) closed: bool,

@@ -18,6 +18,7 @@ use tokio::task::JoinHandle;
 
 use crate::directory::{Known, Route};
 use crate::inner::Inner;
+use crate::pace::Pace;
 use crate::session::DeviceSession;
 use crate::wire::Rendered;
 use crate::{ingest, limits, metrics};
@@ -157,10 +158,12 @@ async fn fan_out(inner: &Inner, job: &Job) {
         What::Entry(entry) => (Some(Rendered::new(entry, now_ms)), entry.seq),
         What::Gap(_, to) => (None, *to),
     };
-    let mut since_pause = 0;
+    let mut pace = Pace::new();
+    let short = job.known.members.len() <= limits::LARGE_BURST_MAX;
     for slice in job.known.members.chunks(limits::LARGE_SLICE) {
         // Whoever was removed since the announcement gets nothing any more.
         let Some(now) = job.route.lock().known.clone() else { return };
+        let mut given = 0;
         for member in slice {
             let joined = if Arc::ptr_eq(&now, &job.known) {
                 Some(member.joined)
@@ -169,15 +172,12 @@ async fn fan_out(inner: &Inner, job: &Job) {
             };
             let Some(joined) = joined.filter(|joined| seq > *joined) else { continue };
             inner.online.each(&member.user, |session| {
-                since_pause += 1;
+                given += 1;
                 give(session, job, rendered.as_ref(), joined, now.large);
             });
         }
-        if since_pause >= limits::LARGE_PAUSE_AFTER {
-            since_pause = 0;
-            // Those who got something write it now, and whoever waited for this thread has it.
-            tokio::task::yield_now().await;
-        }
+        let waiting = inner.large.waiting.load(Ordering::Relaxed);
+        pace.gave(given, short || waiting >= limits::LARGE_HURRY).await;
     }
 }
 

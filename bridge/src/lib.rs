@@ -44,6 +44,7 @@ mod notices;
 mod online;
 mod openings;
 mod options;
+mod pace;
 mod people;
 mod presence;
 mod pull;

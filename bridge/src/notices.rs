@@ -17,6 +17,7 @@ use tokio::task::JoinHandle;
 
 use crate::feeds::{Feeds, Wish};
 use crate::inner::Inner;
+use crate::pace::Pace;
 use crate::session::DeviceSession;
 use crate::stance::Tell;
 use crate::topic::Target;
@@ -62,11 +63,13 @@ pub(crate) fn start(inner: &Arc<Inner>) -> JoinHandle<()> {
 }
 
 async fn run(inner: Arc<Inner>) {
+    let mut pace = Pace::new();
     loop {
         match inner.notices.next(Instant::now()) {
             Ok((session, conversation)) => {
                 if let Some(session) = session.upgrade() {
                     session.flush_notice(conversation);
+                    pace.gave(1, false).await;
                 }
             }
             Err(due) => tokio::select! {

@@ -32,6 +32,8 @@ pub(crate) struct DeviceSession {
     pub(crate) feeds: Mutex<Feeds>,
     /// Sends that are too fast; taken before all other locks.
     pub(crate) line: Mutex<delay::Line>,
+    /// Requests on `q/`; held alone.
+    pub(crate) questions: Mutex<query::Line>,
     /// Itself, for the tasks that it starts.
     pub(crate) me: std::sync::Weak<Self>,
 }
@@ -52,6 +54,7 @@ impl DeviceSession {
             kept,
             feeds,
             line: Mutex::default(),
+            questions: Mutex::default(),
             me: me.clone(),
         })
     }
@@ -337,6 +340,7 @@ impl DeviceSession {
 
     async fn close(&self, expiry_s: u32) {
         self.line.lock().clear();
+        self.questions.lock().clear();
         self.feeds.lock().closed = true;
         self.inner.online.remove(&self.identity().user, self);
         presence::closed(self);

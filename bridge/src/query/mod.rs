@@ -1,12 +1,13 @@
 //! Requests on `q/{method}` and their replies.
 //!
-//! A request is read, served in a task of its own, and answered with one message; the PUBACK comes
-//! when that is queued. What is wrong with the question is told in the reply's code; what cannot be
+//! A request is read, served in a task (a few at a time for a device, the others in line), and
+//! answered with one message; the PUBACK comes when that is queued. What is wrong with the question is told in the reply's code; what cannot be
 //! replied to at all (no topic for it, no room, a payload that is none) is told by the PUBACK.
 
 mod groups;
 mod history;
 mod inbox;
+mod line;
 mod sync;
 
 use std::borrow::Cow;
@@ -25,19 +26,23 @@ use prost::Message as _;
 use crate::directory::Present;
 use crate::fate::{self, About};
 use crate::feeds::Wish;
+use crate::retry;
 use crate::session::{ASK_AGAIN, DeviceSession};
 use crate::topic::{Method, Target};
-use crate::{limits, retry};
+
+pub(crate) use line::Line;
+
+use line::{Asked, Place};
 
 /// Where a reply goes.
-struct ReplyTo {
+pub(crate) struct ReplyTo {
     topic: ByteString,
     correlation_data: Option<Bytes>,
     wish: Wish,
 }
 
 /// A request, read.
-enum Request {
+pub(crate) enum Request {
     Sync(sync_wire::v1::SyncRequest),
     History(sync_wire::v1::HistoryRequest),
     Inbox(inbox_wire::v1::InboxRequest),
@@ -99,30 +104,34 @@ pub(crate) fn start(session: &Arc<DeviceSession>, method: Method, message: Messa
         Ok(reply_to) => reply_to,
         Err(outcome) => return fate::refuse(session, &about, outcome, ack),
     };
+    let bytes = message.payload.len();
     let request = match read(method, message.payload) {
         Ok(request) => request,
         Err(outcome) => return fate::refuse(session, &about, outcome, ack),
     };
-    let full = {
-        let mut feeds = session.feeds.lock();
-        let full = feeds.queries >= limits::QUERIES_MAX;
-        feeds.queries += u32::from(!full);
-        full
-    };
-    if full {
-        return fate::refuse(session, &about, Outcome::throttled(ASK_AGAIN), ack);
+    let place = session.questions.lock().put(Asked { request, reply_to, ack, bytes });
+    match place {
+        Place::First(asked) => drop(tokio::spawn(run(Arc::clone(session), *asked))),
+        Place::Waits => {}
+        Place::Full(asked) => {
+            fate::refuse(session, &about, Outcome::throttled(ASK_AGAIN), asked.ack);
+        }
     }
-    let session = Arc::clone(session);
-    tokio::spawn(async move {
+}
+
+/// Answers requests of one device, one after the other, until none waits.
+async fn run(session: Arc<DeviceSession>, first: Asked) {
+    let mut next = Some(first);
+    while let Some(Asked { request, reply_to, ack, .. }) = next {
         let reply = serve(&session, request).await;
         let outcome = send(&session, reply, reply_to);
-        session.feeds.lock().queries -= 1;
         if outcome.code.is_error() {
-            fate::refuse(&session, &about, outcome, ack);
+            fate::refuse(&session, &About::default(), outcome, ack);
         } else {
             ack.settle(outcome);
         }
-    });
+        next = session.questions.lock().next();
+    }
 }
 
 fn read(method: Method, payload: Bytes) -> Result<Request, Outcome> {
