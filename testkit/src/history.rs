@@ -1,132 +1,291 @@
-//! What was acknowledged and what arrived, and the verdict over both (THREATS.md).
+//! What was asked, what was answered and what arrived in one conversation, and the verdict over it
+//! (THREATS.md, the history checker).
 //!
-//! Bodies are distinct, so a body names its send.
+//! A test writes down every attempt with its outcome, every delivery, every accepted receipt, and
+//! what inboxes showed at rest. [`History::judge`] holds it against the log and says what is wrong,
+//! point by point; it is pure, so wrong histories can be planted:
+//! (1) each accepted attempt is in the log, and at every entitled device, exactly once;
+//! (2) each unknown one at most once; (3) the same key always gave the same message;
+//! (4) the same entry at the same place at all devices; (5) no gap; (6) what answers or is about
+//! something stands above it; (7) nothing outside of the stays; (8) nothing accepted with a stale
+//! group version; (9) bodies unchanged, and gone where they were deleted; (10) numbers, inboxes,
+//! receipts and titles equal a recomputation.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
-use serde_json::Value;
+use godwit_proto::conversation::v1::{self as wire, EntryType, Role};
+use godwit_proto::inbox::v1::Item;
 
 use crate::server::Godwit;
 
-/// One entry as a device or the log has it.
+mod deliveries;
+mod judge;
+mod log;
+mod recount;
+mod stays;
+#[cfg(test)]
+mod tests;
+
+pub use log::{Change, Entry, read_log};
+
+/// What became of an attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
-    /// Its sequence.
-    pub seq: u64,
-    /// The message's id, as text.
-    pub mid: String,
-    /// The body.
+pub enum Outcome {
+    /// Its device never learned.
+    Unknown,
+    /// Nothing was stored; the code.
+    Refused(u32),
+    /// Committed: where, as which message (if that was told), and whether by an earlier try.
+    Accepted(u64, Option<String>, bool),
+}
+
+/// A send or a change, as a device asked for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attempt {
+    /// `user:device`.
+    pub who: String,
+    /// Its idempotency key.
+    pub key: String,
+    /// What it is.
+    pub kind: EntryType,
+    /// The place that it answers; 0: none.
+    pub reply_to: u64,
+    /// The place of the message that it is about; 0: none.
+    pub target: u64,
+    /// The group version that it names.
+    pub version: Option<u64>,
+    /// The body. Bodies of one conversation's messages, edits and reactions are distinct.
     pub body: Vec<u8>,
+    /// For a new title: the place up to which its writer knew the log.
+    pub based_on: Option<u64>,
+    /// What became of it.
+    pub outcome: Outcome,
+}
+
+impl Attempt {
+    /// A plain message whose key is its body.
+    #[must_use]
+    pub fn message(who: &str, key: &str, outcome: Outcome) -> Self {
+        Self {
+            who: who.to_owned(),
+            key: key.to_owned(),
+            kind: EntryType::Message,
+            reply_to: 0,
+            target: 0,
+            version: None,
+            body: key.as_bytes().to_vec(),
+            based_on: None,
+            outcome,
+        }
+    }
+
+    /// A send and its fate.
+    #[must_use]
+    pub fn sent(who: &str, send: &wire::Send, fate: Option<&wire::Fate>) -> Self {
+        let kind = match send.r#type() {
+            EntryType::Unspecified => EntryType::Message,
+            kind => kind,
+        };
+        let outcome = fate.map_or(Outcome::Unknown, |fate| match fate.code {
+            0 => Outcome::Accepted(fate.seq, Some(mid(&fate.message_id)), fate.duplicate),
+            code => Outcome::Refused(code),
+        });
+        Self {
+            kind,
+            reply_to: send.reply_to,
+            target: send.target,
+            version: send.group_version,
+            body: send.body.to_vec(),
+            ..Self::message(who, &send.cmid, outcome)
+        }
+    }
+
+    /// The place, if it was accepted.
+    #[must_use]
+    pub fn place(&self) -> Option<u64> {
+        match self.outcome {
+            Outcome::Accepted(seq, ..) => Some(seq),
+            _ => None,
+        }
+    }
+}
+
+fn mid(bytes: &[u8]) -> String {
+    use base64::Engine as _;
+    base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes)
+}
+
+/// What reached one device, connection by connection.
+#[derive(Debug, Clone, Default)]
+struct Device {
+    connections: Vec<Vec<Entry>>,
+    /// It was subscribed all the time since this place: it must have everything above.
+    since: Option<u64>,
+    /// The highest place that it has got.
+    seen: u64,
+}
+
+impl fmt::Display for Device {
+    /// The places, connection by connection.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for connection in &self.connections {
+            let places: Vec<String> = connection.iter().map(|e| e.seq.to_string()).collect();
+            write!(f, "[{}]", places.join(" "))?;
+        }
+        Ok(())
+    }
+}
+
+/// What an inbox showed of the conversation when all was at rest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shown {
+    /// Whose inbox.
+    pub user: String,
+    /// As in [`Item`].
+    pub head_seq: u64,
+    /// As in [`Item`].
+    pub group_version: u64,
+    /// As in [`Item`].
+    pub members: u32,
+    /// As in [`Item`].
+    pub role: Role,
+    /// As in [`Item`].
+    pub title: String,
+    /// As in [`Item`].
+    pub unread: u64,
+    /// As in [`Item`].
+    pub mentions: u64,
+    /// As in [`Item`].
+    pub delivered: u64,
+    /// As in [`Item`].
+    pub read: u64,
+}
+
+impl Shown {
+    /// What a user's item says.
+    #[must_use]
+    pub fn of(user: &str, item: &Item) -> Self {
+        Self {
+            user: user.to_owned(),
+            head_seq: item.head_seq,
+            group_version: item.group_version,
+            members: item.members,
+            role: item.role(),
+            title: item.title.clone(),
+            unread: item.unread,
+            mentions: item.mentions,
+            delivered: item.delivered,
+            read: item.read,
+        }
+    }
+}
+
+/// One thing that must not be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wrong {
+    /// The point of THREATS.md, 1 to 10.
+    pub point: u8,
+    /// What.
+    pub what: String,
+}
+
+impl fmt::Display for Wrong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "({}) {}", self.point, self.what)
+    }
 }
 
 /// Everything that a test's clients saw of one conversation.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct History {
-    /// Acknowledged sends, by their body: what the PUBACK said.
-    acknowledged: HashMap<Vec<u8>, (u64, String)>,
-    /// Sends whose fate the client never learned.
-    unknown: HashSet<Vec<u8>>,
-    /// What each device got, in the order of arrival, since its last connection.
-    arrived: BTreeMap<String, Vec<Place>>,
+    /// Who was there from the begin.
+    members: Vec<(String, Role)>,
+    attempts: Vec<Attempt>,
+    devices: BTreeMap<String, Device>,
+    /// The highest accepted read receipt of a user.
+    reads: BTreeMap<String, u64>,
+    /// What devices were told of others: (device, user) and each (delivered, read) in order.
+    told: BTreeMap<(String, String), Vec<(u64, u64)>>,
+    shown: Vec<Shown>,
 }
 
 impl History {
-    /// A send was acknowledged. A resend's answer must be the first one.
-    pub fn acknowledged(&mut self, body: &[u8], seq: u64, mid: &str) {
-        self.unknown.remove(body);
-        let earlier = self.acknowledged.insert(body.to_vec(), (seq, mid.to_owned()));
-        if let Some(earlier) = earlier {
-            assert_eq!(earlier, (seq, mid.to_owned()), "one key, two messages");
-        }
-    }
-
-    /// The connection ended before the PUBACK.
-    pub fn unknown(&mut self, body: &[u8]) {
-        if !self.acknowledged.contains_key(body) {
-            self.unknown.insert(body.to_vec());
-        }
-    }
-
-    /// How many sends were acknowledged.
+    /// Of a conversation that begins with these members; the first owns it.
     #[must_use]
-    pub fn count(&self) -> usize {
-        self.acknowledged.len()
+    pub fn of(members: &[&str]) -> Self {
+        let role = |at| if at == 0 { Role::Owner } else { Role::Member };
+        let members = members.iter().enumerate().map(|(at, name)| ((*name).to_owned(), role(at)));
+        Self { members: members.collect(), ..Self::default() }
     }
 
-    /// A device got an entry. Within a connection the sequence only rises; after a reconnect the
-    /// last ones may come again, and must then be the same.
-    pub fn arrived(&mut self, device: &str, place: Place) {
-        let places = self.arrived.entry(device.to_owned()).or_default();
-        let next = places.last().map_or(1, |last| last.seq + 1);
-        assert!(place.seq <= next, "{device} got {} where {next} was due: a gap", place.seq);
-        if place.seq == next {
-            places.push(place);
-        } else {
-            let first = places[0].seq;
-            let at = usize::try_from(place.seq - first).expect("a small test");
-            assert_eq!(places[at], place, "{device} got another entry at the same place");
+    /// Something was asked for.
+    pub fn attempt(&mut self, attempt: Attempt) {
+        self.attempts.push(attempt);
+    }
+
+    /// A device is subscribed from here on, at this place of the log, and stays so.
+    pub fn watches(&mut self, who: &str, since: u64) {
+        self.devices.entry(who.to_owned()).or_default().since = Some(since);
+    }
+
+    /// A device has a new connection: the last entries may come again.
+    pub fn connected(&mut self, who: &str) {
+        self.devices.entry(who.to_owned()).or_default().connections.push(Vec::new());
+    }
+
+    /// A device got an entry.
+    pub fn arrived(&mut self, who: &str, entry: Entry) {
+        let device = self.devices.entry(who.to_owned()).or_default();
+        device.seen = device.seen.max(entry.seq);
+        match device.connections.last_mut() {
+            Some(connection) => connection.push(entry),
+            None => device.connections.push(vec![entry]),
         }
     }
 
-    /// How far a device has come.
+    /// The highest place that a device has got.
     #[must_use]
-    pub fn seen(&self, device: &str) -> u64 {
-        self.arrived.get(device).and_then(|places| places.last()).map_or(0, |last| last.seq)
+    pub fn seen(&self, who: &str) -> u64 {
+        self.devices.get(who).map_or(0, |device| device.seen)
     }
 
-    /// Asks the server's log, by REST, whether the history holds:
-    /// no gap; each acknowledged send exactly once, at the place and with the id that its PUBACK
-    /// named; each unknown one at most once; each device's entries are the log's, all of them;
-    /// nothing else in the log. Gives the log.
-    pub async fn verdict(&self, server: &Godwit, cid: &str) -> Vec<Place> {
+    /// How many different keys were accepted.
+    #[must_use]
+    pub fn accepted(&self) -> usize {
+        let accepted = self.attempts.iter().filter(|attempt| attempt.place().is_some());
+        accepted.map(|attempt| (&attempt.who, &attempt.key)).collect::<BTreeSet<_>>().len()
+    }
+
+    /// A user's read receipt was accepted.
+    pub fn read(&mut self, user: &str, seq: u64) {
+        let read = self.reads.entry(user.to_owned()).or_default();
+        *read = (*read).max(seq);
+    }
+
+    /// A device was told how far a user has got.
+    pub fn told(&mut self, who: &str, user: &str, delivered: u64, read: u64) {
+        self.told.entry((who.to_owned(), user.to_owned())).or_default().push((delivered, read));
+    }
+
+    /// An inbox, at rest.
+    pub fn shown(&mut self, shown: Shown) {
+        self.shown.push(shown);
+    }
+
+    /// Asks the server's log, by REST, whether the history holds. Gives the log.
+    pub async fn verdict(&self, server: &Godwit, cid: &str) -> Vec<Entry> {
         let log = read_log(server, cid).await;
-        let mut at: HashMap<&[u8], &Place> = HashMap::new();
-        for (n, place) in (1..).zip(&log) {
-            assert_eq!(place.seq, n, "the log has a gap");
-            let twin = at.insert(&place.body, place);
-            assert!(twin.is_none(), "twice in the log: {twin:?} and {place:?}");
-        }
-        for (body, (seq, mid)) in &self.acknowledged {
-            let name = String::from_utf8_lossy(body);
-            let place = at.remove(body.as_slice());
-            let place = place.unwrap_or_else(|| panic!("acknowledged but not there: {name}"));
-            assert_eq!((place.seq, &place.mid), (*seq, mid), "{name} is not what its PUBACK said");
-        }
-        for body in at.into_keys() {
-            let name = String::from_utf8_lossy(body);
-            assert!(self.unknown.contains(body), "in the log, but nobody sent it: {name}");
-        }
-        for (device, places) in &self.arrived {
-            assert_eq!(places.len(), log.len(), "{device} does not have the whole log");
-            assert_eq!(places, &log, "{device} has another log");
-        }
+        let wrong = self.judge(&log);
+        let words: Vec<String> = wrong
+            .iter()
+            .map(ToString::to_string)
+            .chain(["The log:".to_owned()])
+            .chain(log.iter().map(ToString::to_string))
+            .chain(["What came, in order:".to_owned()])
+            .chain(self.devices.iter().map(|(who, device)| format!("{who}: {device}")))
+            .collect();
+        assert!(wrong.is_empty(), "{}", words.join("\n"));
         log
-    }
-}
-
-/// The whole log of a conversation by REST, as the admin, page by page.
-pub async fn read_log(server: &Godwit, cid: &str) -> Vec<Place> {
-    let mut log: Vec<Place> = Vec::new();
-    loop {
-        let after = log.last().map_or(0, |place| place.seq);
-        let path = format!("/v1/conversations/{cid}/messages?after={after}&limit=100");
-        let reply = server.ask("GET", &path, server.admin(), None).await;
-        assert_eq!(reply.status, 200, "{reply:?}");
-        let page = reply.json();
-        let entries = page["messages"].as_array().expect("a list of messages");
-        if entries.is_empty() {
-            return log;
-        }
-        log.extend(entries.iter().map(place));
-    }
-}
-
-fn place(entry: &Value) -> Place {
-    use base64::Engine as _;
-    let text = |name: &str| entry[name].as_str().unwrap_or_else(|| panic!("no {name}: {entry}"));
-    Place {
-        seq: entry["seq"].as_u64().expect("a sequence"),
-        mid: text("mid").to_owned(),
-        body: base64::engine::general_purpose::STANDARD.decode(text("body")).expect("base64"),
     }
 }

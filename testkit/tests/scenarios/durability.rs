@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use godwit_testkit::history::{History, Place};
+use godwit_testkit::history::{self, Attempt, Entry, History};
 use godwit_testkit::postgres::{self, PostgresServer};
 use godwit_testkit::probe::{Answer, Probe};
 use godwit_testkit::server::Options;
@@ -30,10 +30,18 @@ struct Outcome {
     unknown: Vec<String>,
 }
 
-fn committed(answer: &Answer) -> (u64, String) {
+/// An attempt whose key is its body, as its PUBACK told of it.
+fn committed((user, device): (&str, &str), key: &str, answer: &Answer) -> Attempt {
     assert_eq!(answer.code, 0, "{answer:?}");
-    let property = |name| answer.properties.user(name).expect("an accepting PUBACK");
-    (property("seq").parse().expect("a number"), property("mid").to_owned())
+    let property = |name| answer.properties.user(name);
+    let seq = property("seq").and_then(|seq| seq.parse().ok()).expect("a number");
+    let (mid, duplicate) = (property("mid").map(str::to_owned), property("dup") == Some("1"));
+    let outcome = history::Outcome::Accepted(seq, mid, duplicate);
+    Attempt::message(&format!("{user}:{device}"), key, outcome)
+}
+
+fn unknown((user, device): (&str, &str), key: &str) -> Attempt {
+    Attempt::message(&format!("{user}:{device}"), key, history::Outcome::Unknown)
 }
 
 /// Sends what is left of before, then new messages until the connection ends or `most` are done.
@@ -86,10 +94,8 @@ async fn listen(probe: &mut Probe, history: &mut History, head: Option<u64>) {
     while head.is_none_or(|head| history.seen("bob:reader") < head) {
         match probe.next().await {
             Received::Publish(publish) => {
-                let entry = payload::entry(&publish.payload);
-                let mid = payload::mid(&entry.message_id);
-                let place = Place { seq: entry.seq, mid, body: entry.body.to_vec() };
-                history.arrived("bob:reader", place);
+                let entry = Entry::from(&payload::entry(&publish.payload));
+                history.arrived("bob:reader", entry);
                 probe.write(&wire::puback(publish.packet_id)).await;
             }
             Received::Closed => return,
@@ -109,7 +115,9 @@ async fn round(
     assert_eq!(present, n > 0, "the session outlives the kill");
     if n == 0 {
         reader.subscribe("m/#").await;
+        history.watches("bob:reader", 0);
     }
+    history.connected("bob:reader");
     let progress = Arc::new(AtomicU64::new(0));
     let mut tasks = Vec::new();
     for (at, (user, device)) in SENDERS.iter().enumerate() {
@@ -134,14 +142,13 @@ async fn round(
     };
     tokio::join!(kill, listen(&mut reader, history, None));
     let mut left = Vec::new();
-    for task in tasks {
+    for (task, who) in tasks.into_iter().zip(SENDERS) {
         let outcome = task.await.expect("a sender");
         for (key, answer) in outcome.acknowledged {
-            let (seq, mid) = committed(&answer);
-            history.acknowledged(key.as_bytes(), seq, &mid);
+            history.attempt(committed(who, &key, &answer));
         }
         for key in &outcome.unknown {
-            history.unknown(key.as_bytes());
+            history.attempt(unknown(who, key));
         }
         left.push(outcome.unknown);
     }
@@ -151,26 +158,26 @@ async fn round(
 async fn nothing_acknowledged_is_lost(backend: Backend) {
     let options = Options::default().with("GODWIT__LIMITS__PUBLISHES_PER_S", "0");
     let mut world = World::on_with(backend, options).await;
-    let mut history = History::default();
+    let mut history = History::of(&["alice", "bob"]);
     let mut left = vec![Vec::new(); SENDERS.len()];
     for n in 0..ROUNDS {
         left = round(&mut world, n, &mut history, left).await;
         world.server.restart().await;
     }
-    let acknowledged_before = history.count();
+    let acknowledged_before = history.accepted();
     assert!(acknowledged_before > 1000, "only {acknowledged_before} acknowledged: no load");
     // What is still unknown is sent once more with its key: now all of it is known.
-    for ((user, device), keys) in SENDERS.iter().zip(left) {
+    for ((user, device), keys) in SENDERS.into_iter().zip(left) {
         let mut probe = world.probe(Version::V5, user, device).await;
         for key in keys {
             let answer = probe.publish(&world.keyed(&key), key.as_bytes()).await;
-            let (seq, mid) = committed(&answer);
-            history.acknowledged(key.as_bytes(), seq, &mid);
+            history.attempt(committed((user, device), &key, &answer));
         }
     }
-    let head = history.count() as u64;
+    let head = history.accepted() as u64;
     let (mut reader, present) = world.kept(Version::V5, "bob", "reader").await;
     assert!(present);
+    history.connected("bob:reader");
     listen(&mut reader, &mut history, Some(head)).await;
     let log = history.verdict(&world.server, &world.cid).await;
     assert_eq!(log.len() as u64, head, "every send was resent, so the log is what is acknowledged");
@@ -185,8 +192,8 @@ async fn a_crash_of_postgres_loses_nothing_acknowledged() {
     let postgres = Arc::new(PostgresServer::start_with(postgres::Options { fsync: true }));
     let options = Options::default().with("GODWIT__LIMITS__PUBLISHES_PER_S", "0");
     let world = World::on_database(postgres.empty(), options).await;
-    let mut history = History::default();
-    let progress = Arc::new(AtomicU64::new(0));
+    let mut history = History::of(&["alice", "bob"]);
+    let (who, progress) = (("alice", "phone"), Arc::new(AtomicU64::new(0)));
     let probe = world.probe(Version::V5, "alice", "phone").await;
     let cid = world.cid.clone();
     let sending = tokio::spawn(send_until_cut(
@@ -208,18 +215,16 @@ async fn a_crash_of_postgres_loses_nothing_acknowledged() {
     .expect("Postgres comes back");
     let outcome = within("the senders' end", sending).await.expect("a sender");
     for (key, answer) in outcome.acknowledged {
-        let (seq, mid) = committed(&answer);
-        history.acknowledged(key.as_bytes(), seq, &mid);
+        history.attempt(committed(who, &key, &answer));
     }
     // The server may have given up a connection; the client sends again, as clients do.
     let mut probe = world.probe(Version::V5, "alice", "phone").await;
     for key in outcome.unknown {
-        history.unknown(key.as_bytes());
+        history.attempt(unknown(who, &key));
         let answer = probe.publish(&world.keyed(&key), key.as_bytes()).await;
-        let (seq, mid) = committed(&answer);
-        history.acknowledged(key.as_bytes(), seq, &mid);
+        history.attempt(committed(who, &key, &answer));
     }
-    assert_eq!(history.count(), 600);
+    assert_eq!(history.accepted(), 600);
     history.verdict(&world.server, &world.cid).await;
     assert_eq!(world.server.store().count("messages"), 600);
 }

@@ -87,6 +87,7 @@ mod offline;
 mod open;
 mod plain;
 mod presence;
+mod races;
 mod receipts;
 mod refusals;
 mod rest;
