@@ -42,6 +42,8 @@ pub(crate) struct Lag {
     pub(crate) target: Seq,
     /// Not read before the device comes to the foreground: it is told by head notices.
     pub(crate) held: bool,
+    /// At `next` the user is no member: the log was read ahead of the announcement that cuts.
+    pub(crate) away: bool,
 }
 
 /// The mutable state of a device's session.
@@ -173,9 +175,12 @@ impl Feeds {
             Some(floor) => next.max(floor),
             None => next,
         };
-        let new = Lag { next, target, held: false };
+        let new = Lag { next, target, held: false, away: false };
         let lag = self.lagging.entry((feed, conversation)).or_insert(new);
-        lag.next = lag.next.min(next);
+        if next < lag.next {
+            // Where announcements begin, the user was a member.
+            (lag.next, lag.away) = (next, false);
+        }
         lag.target = lag.target.max(target);
     }
 
@@ -215,17 +220,19 @@ impl Feeds {
         self.lagging.get(&(feed, conversation)).copied()
     }
 
-    /// Everything below `next` was given out. When the log is known to reach no further than
-    /// `head`, the device is live again.
+    /// Everything below `next` was given out; `away`: the user is no member there. When the log is
+    /// known to reach no further than `head`, the device is live again.
     pub(crate) fn advance(
         &mut self,
         feed: Feed,
         conversation: ConversationId,
-        next: Seq,
+        (next, away): (Seq, bool),
         head: Seq,
     ) {
         if let Some(lag) = self.lagging.get_mut(&(feed, conversation)) {
-            lag.next = lag.next.max(next);
+            if next > lag.next {
+                (lag.next, lag.away) = (next, away);
+            }
             lag.target = lag.target.max(head);
             if lag.next > lag.target {
                 self.floors.insert((feed, conversation), lag.next);
@@ -286,16 +293,16 @@ mod tests {
         feeds.lag(Feed::Log, A, Seq(3), Seq(7));
         assert_eq!(
             feeds.lag_of(Feed::Log, A),
-            Some(Lag { next: Seq(3), target: Seq(9), held: false })
+            Some(Lag { next: Seq(3), target: Seq(9), held: false, away: false })
         );
         // The log grows while it is read: the device stays behind.
         assert!(feeds.grow(Feed::Log, A, Seq(10)));
-        feeds.advance(Feed::Log, A, Seq(10), Seq(9));
+        feeds.advance(Feed::Log, A, (Seq(10), false), Seq(9));
         assert_eq!(
             feeds.lag_of(Feed::Log, A),
-            Some(Lag { next: Seq(10), target: Seq(10), held: false })
+            Some(Lag { next: Seq(10), target: Seq(10), held: false, away: false })
         );
-        feeds.advance(Feed::Log, A, Seq(11), Seq(10));
+        feeds.advance(Feed::Log, A, (Seq(11), false), Seq(10));
         assert_eq!(feeds.first_lag(), None);
         assert!(!feeds.grow(Feed::Log, A, Seq(11)));
         // What was read may be announced late: it is not given out again.
@@ -309,11 +316,11 @@ mod tests {
         let mut feeds = Feeds::default();
         feeds.put(Target::Feed(Feed::Log, Scope::All), wish(Qos::AtLeastOnce));
         feeds.lag(Feed::Log, A, Seq(5), Seq(9));
-        feeds.advance(Feed::Log, A, Seq(10), Seq(9));
+        feeds.advance(Feed::Log, A, (Seq(10), false), Seq(9));
         feeds.lag(Feed::Log, A, Seq(6), Seq(12));
         assert_eq!(
             feeds.lag_of(Feed::Log, A),
-            Some(Lag { next: Seq(10), target: Seq(12), held: false })
+            Some(Lag { next: Seq(10), target: Seq(12), held: false, away: false })
         );
     }
 
@@ -324,7 +331,7 @@ mod tests {
         feeds.hold(Feed::Log, A, Seq(5), Seq(5));
         feeds.lag(Feed::Log, B, Seq(1), Seq(2));
         assert_eq!(feeds.first_lag().map(|(_, id, _)| id), Some(B));
-        feeds.advance(Feed::Log, B, Seq(3), Seq(2));
+        feeds.advance(Feed::Log, B, (Seq(3), false), Seq(2));
         assert_eq!(feeds.first_lag(), None);
         // It grows, a gap is seen: still held.
         assert!(feeds.grow(Feed::Log, A, Seq(7)));
@@ -334,7 +341,7 @@ mod tests {
         assert!(!feeds.release_one(Feed::Plain, A));
         feeds.hold(Feed::Log, A, Seq(8), Seq(9));
         feeds.release();
-        let expected = Lag { next: Seq(3), target: Seq(9), held: false };
+        let expected = Lag { next: Seq(3), target: Seq(9), held: false, away: false };
         assert_eq!(feeds.first_lag(), Some((Feed::Log, A, expected)));
     }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use godwit_core::cursor::{Feed, Mark};
+use godwit_core::entry::EntryKind;
 use godwit_core::ids::{ConversationId, Seq};
 use godwit_core::limits::PAGE_BYTES_MAX;
 use godwit_core::store::{Page, Range};
@@ -100,9 +101,18 @@ fn give(session: &DeviceSession, feed: Feed, conversation: ConversationId, lag: 
     // hidden entry (the device's own send, say) is confirmed together with the one before it.
     let mut shown: Vec<(Rendered<'_>, Seq)> = Vec::with_capacity(page.entries.len());
     let mut hidden_first = None;
+    // The page may be ahead of the announcements: what stands between the user's removal and a
+    // return is nobody's to give out.
+    let mut away = lag.away;
+    let user = &session.identity().user;
     for entry in &page.entries {
+        if entry.kind == EntryKind::Membership
+            && let Some(change) = entry.change()
+        {
+            away = (away && !change.adds(user)) || change.removes(user);
+        }
         let rendered = Rendered::new(entry, now_ms);
-        if session.shows(feed, &rendered, wish) {
+        if !away && session.shows(feed, &rendered, wish) {
             shown.push((rendered, entry.seq));
         } else if let Some((_, upto)) = shown.last_mut() {
             *upto = entry.seq;
@@ -121,10 +131,12 @@ fn give(session: &DeviceSession, feed: Feed, conversation: ConversationId, lag: 
     for (rendered, upto) in shown {
         let mark = Mark { feed, conversation, seq: upto };
         if !session.push(&mut feeds, &rendered, wish, mark) {
+            // It is shown, so the user is there.
+            away = false;
             break;
         }
         ::metrics::counter!(metrics::DELIVERIES, "way" => "read").increment(1);
         next = upto.next();
     }
-    feeds.advance(feed, conversation, next, page.head_seq);
+    feeds.advance(feed, conversation, (next, away), page.head_seq);
 }

@@ -1,5 +1,6 @@
 //! `q/history`: a part of a log, from either end.
 
+use godwit_core::change::keep_stay;
 use godwit_core::ids::Seq;
 use godwit_core::store::{Page, Range};
 use godwit_proto::sync::v1 as wire;
@@ -30,22 +31,23 @@ async fn history(
     request: wire::HistoryRequest,
 ) -> Result<wire::HistoryReply, Refusal> {
     let id = conversation_id(&request.conversation_id)?;
-    let visible = member(session, id).await?.visible;
+    let member = member(session, id).await?;
     let range = Range {
-        after: Seq(request.after_seq).max(visible),
+        after: Seq(request.after_seq).max(member.visible),
         before: (request.before_seq > 0).then_some(Seq(request.before_seq)),
         newest_first: request.newest_first,
     };
     let limit = page_limit(request.limit);
     let store = session.inner.store.as_ref();
     let page = store.read_log(id, range, limit, limits::REPLY_BYTES_MAX).await?;
-    let page = page.ok_or_else(Refusal::no_member)?;
+    let mut page = page.ok_or_else(Refusal::no_member)?;
+    keep_stay(&mut page.entries, &session.identity().user, member.joined);
     let now_ms = ingest::now_ms();
     Ok(wire::HistoryReply {
         conversation_id: request.conversation_id,
         entries: page.entries.iter().map(|e| crate::wire::entry_to_wire(e, now_ms)).collect(),
         head_seq: page.head_seq.0,
-        visible_seq: visible.0,
+        visible_seq: member.visible.0,
         more: more(range, &page),
         ..wire::HistoryReply::default()
     })

@@ -1,6 +1,7 @@
 //! `q/sync`: where the user's logs end, and what stands in one above a place.
 
 use bytes::Bytes;
+use godwit_core::change::keep_stay;
 use godwit_core::entry::ChainHash;
 use godwit_core::ids::{ConversationId, Seq};
 use godwit_core::store::{Range, Store};
@@ -38,8 +39,8 @@ async fn sync(
         return heads(session, after, limit).await;
     }
     let id = conversation_id(&request.conversation_id)?;
-    let visible = member(session, id).await?.visible;
-    let after = Seq(request.after_seq).max(visible);
+    let member = member(session, id).await?;
+    let after = Seq(request.after_seq).max(member.visible);
     let store = session.inner.store.as_ref();
     if diverged(store, id, after, &request).await? {
         return Ok(wire::SyncReply {
@@ -50,7 +51,8 @@ async fn sync(
     }
     let range = Range::above(after);
     let page = store.read_log(id, range, limit, limits::REPLY_BYTES_MAX).await?;
-    let page = page.ok_or_else(Refusal::no_member)?;
+    let mut page = page.ok_or_else(Refusal::no_member)?;
+    keep_stay(&mut page.entries, &session.identity().user, member.joined);
     let now_ms = ingest::now_ms();
     Ok(wire::SyncReply {
         conversation_id: request.conversation_id,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, State};
+use godwit_core::change::keep_stay;
 use godwit_core::ids::Seq;
 use godwit_core::limits::{PAGE_BYTES_MAX, PINS_MAX};
 use godwit_core::store::Range;
@@ -83,7 +84,10 @@ pub(super) async fn list(
     let (conversation, floor) = api.seen_by(&caller, &cid).await?;
     let range = page.range(floor)?;
     let read = api.store.read_log(conversation.id, range, limit, PAGE_BYTES_MAX).await?;
-    let read = read.ok_or_else(Problem::no_conversation)?;
+    let mut read = read.ok_or_else(Problem::no_conversation)?;
+    if let Some(member) = caller.member(&conversation)? {
+        keep_stay(&mut read.entries, &member.user, member.joined_seq);
+    }
     let now_ms = clock::now_ms();
     Ok(Json(List {
         messages: read.entries.iter().map(|entry| MessageView::of(entry, now_ms)).collect(),
