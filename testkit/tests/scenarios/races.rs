@@ -1,5 +1,7 @@
 //! Races, each run many times over real sockets and judged by the history checker (THREATS.md).
 
+use std::cell::Cell;
+
 use godwit_proto::conversation::v1::{Details, EntryType, Role, Send};
 use godwit_proto::group::v1::group_request::Ask;
 use godwit_testkit::chat::{about, add, details, message, remove, roles};
@@ -34,6 +36,15 @@ fn unbounded() -> Options {
         .with("GODWIT__LIMITS__USER_SENDS_PER_S", "0")
         .with("GODWIT__LIMITS__CONVERSATION_SENDS_PER_S", "0")
         .with("GODWIT__RECEIPTS__DELAY", "20ms")
+}
+
+in_both_versions!(with narrow: coming_and_going_while_lagging);
+
+/// As [`unbounded`], and who does not keep up is soon left to read the log.
+fn narrow() -> Options {
+    unbounded()
+        .with("GODWIT__LIMITS__INFLIGHT_DEFAULT", "8")
+        .with("GODWIT__LIMITS__QUEUE_DELIVERIES_MAX", "16")
 }
 
 /// Messages with bodies of their own; every `nth` names this version (0: none does).
@@ -284,4 +295,38 @@ async fn two_admins(side: Side<'_>) {
     assert!(lost > 0, "no two titles were ever written at once");
     assert!(met > 0, "no two changes of members ever met");
     race.over(&mut [&mut alice, &mut ann, &mut bob, &mut dave]).await;
+}
+
+/// Dave is added and removed again and again while he lags: what he reads of the log is of his stays
+/// alone, however far the log has got by then.
+async fn coming_and_going_while_lagging(side: Side<'_>) {
+    let mut race = Race::new(side);
+    let mut alice = Recorded::new(side, "alice", "phone").await;
+    let mut bob = Recorded::new(side, "bob", "phone").await;
+    let mut dave = Recorded::slow(side, "dave", "phone").await;
+    let daves = side.id("dave");
+    for round in 0..rounds() {
+        let cid = side.group(&["alice", "bob", "dave"]).await;
+        let history = History::of(&[&side.id("alice"), &side.id("bob"), &daves]);
+        let open = Cell::new(2);
+        let doors = async {
+            for n in 0..6 + round % 2 {
+                let ask = if n % 2 == 0 { remove(&[&daves]) } else { add(&[&daves], Role::Member) };
+                assert_eq!(alice.change(&cid, ask, None).await.code, 0);
+            }
+            open.set(open.get() - 1);
+        };
+        let speech = async {
+            bob.burst(&cid, messages("bob", 80, 0, 0)).await;
+            open.set(open.get() - 1);
+        };
+        let reading = async {
+            while open.get() > 0 {
+                dave.rest(&cid).await;
+            }
+        };
+        tokio::join!(doors, speech, reading);
+        race.judge(&cid, history, &mut [&mut alice, &mut bob, &mut dave]).await;
+    }
+    race.over(&mut [&mut alice, &mut bob, &mut dave]).await;
 }

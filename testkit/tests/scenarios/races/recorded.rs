@@ -27,6 +27,13 @@ impl Recorded {
         Self { chat, attempts: Vec::new(), arrived: Vec::new() }
     }
 
+    /// A device that reads logs alone, and confirms only what the test has taken.
+    pub(super) async fn slow(side: Side<'_>, name: &str, device: &str) -> Self {
+        let mut chat = side.chat_for(name, device, &["m/#", "q/#"]).await;
+        chat.probe.eager = false;
+        Self { chat, attempts: Vec::new(), arrived: Vec::new() }
+    }
+
     /// `user:device`.
     pub(super) fn who(&self) -> String {
         format!("{}:{}", self.chat.user, self.chat.device)
