@@ -7,6 +7,7 @@ use godwit_core::store::Error;
 const AWAY: &[&str] = &[
     "08",    // connection exceptions
     "25006", // read-only: a standby that is not promoted yet
+    "25P03", // idle for too long within the transaction: this process stood still, all is undone
     "40",    // serialization failure, deadlock: the transaction was undone, repeat it
     "53",    // disk full, out of memory, too many connections
     "55P03", // a lock was not had in time
