@@ -207,7 +207,7 @@ fn a_page_ends_where_the_stay_has_ended() {
     let (added, after) = apply(after.clone(), &decide(&after, &second).unwrap(), &second);
     let (removed_again, _) = apply(after.clone(), &decide(&after, &first).unwrap(), &first);
     let kept = |entries: &[&Entry], name: &str, joined: u64| {
-        let mut entries: Vec<Entry> = entries.iter().map(|entry| Entry::clone(entry)).collect();
+        let mut entries: Vec<Entry> = entries.iter().copied().cloned().collect();
         keep_stay(&mut entries, &user(name), Seq(joined));
         entries.iter().map(|entry| entry.seq.0).collect::<Vec<_>>()
     };

@@ -143,7 +143,7 @@ proptest! {
                 }
                 Step::LateConnect(_) => None,
                 Step::Close(back) => {
-                    let due = now + (10 + time_ms % 10) as u32 * S;
+                    let due = now + u32::try_from(10 + time_ms % 10).unwrap() * S;
                     if back == 0 && it.counts == Some(None) {
                         it.counts = Some(Some(due));
                         seen_ms = time_ms;
