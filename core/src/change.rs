@@ -3,8 +3,6 @@
 
 use std::collections::BTreeSet;
 
-use bytes::Bytes;
-
 use crate::commit::SendKey;
 use crate::entry::{Entry, EntryKind, NewEntry};
 use crate::ids::{ConversationId, Identity, MessageId, Seq, UserId};
@@ -201,8 +199,7 @@ pub fn decide(conversation: &Conversation, request: &ChangeRequest) -> Result<Ch
         None => None,
         Some(actor) => Some(conversation.member(&actor.user).ok_or(Refused::Unknown)?),
     };
-    if let Some(stamp) = request.stamp.filter(|stamp| *stamp != conversation.stamp()) {
-        let _ = stamp;
+    if request.stamp.is_some_and(|stamp| stamp != conversation.stamp()) {
         return Err(Refused::Stale(conversation.stamp()));
     }
     let members_change = !matches!(request.ask, Ask::Details { .. });
@@ -470,7 +467,7 @@ pub fn apply(
         sender: from.user,
         device: from.device,
         time_ms: request.time_ms,
-        body: Bytes::clone(&body),
+        body,
         reply_to: None,
         target: None,
         mentions: Vec::new(),
