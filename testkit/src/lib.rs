@@ -12,7 +12,7 @@
 //! 5. [`history`], [`ledger`]: what was acknowledged and what arrived; [`server::Godwit::verdict`]
 //!    judges every scenario at its end, [`history::History::verdict`] the hard ones more closely.
 //! 6. [`postgres`], [`scratch`], [`rows`]: private databases and directories that vanish, and a look
-//!    into them from outside.
+//!    into them from outside. [`proxy`]: the network between a server and its Postgres, with faults.
 
 #![allow(
     clippy::panic,
@@ -29,6 +29,7 @@ pub mod history;
 pub mod ledger;
 pub mod postgres;
 pub mod probe;
+pub mod proxy;
 pub mod rest;
 pub mod rows;
 pub mod scratch;

@@ -2,6 +2,7 @@
 
 use godwit_testkit::postgres::{self, Database};
 use godwit_testkit::probe::{self, Probe};
+use godwit_testkit::proxy::Proxy;
 use godwit_testkit::server::{Godwit, Options};
 use godwit_testkit::stock::Stock;
 use godwit_testkit::wire::{Connect, Version};
@@ -52,8 +53,17 @@ impl World {
         Self::start(Some(database), options).await
     }
 
+    /// On a database that the server reaches through a proxy only.
+    #[allow(dead_code, reason = "the scenarios of outages come next")]
+    pub(crate) async fn through(proxy: &Proxy, database: Database, mut options: Options) -> Self {
+        options.postgres_url = Some(proxy.url());
+        Self::start(Some(database), options).await
+    }
+
     async fn start(database: Option<Database>, mut options: Options) -> Self {
-        options.postgres_url = database.as_ref().map(|d| d.url().to_owned());
+        if options.postgres_url.is_none() {
+            options.postgres_url = database.as_ref().map(|d| d.url().to_owned());
+        }
         let server = Godwit::start_with(options).await;
         let cid = server.conversation().to_owned();
         Self { server, _database: database, cid }
