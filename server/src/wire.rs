@@ -120,7 +120,7 @@ pub(crate) async fn start(parts: Parts) -> Result<Running> {
     });
     let (stop, mut stopped) = watch::channel(false);
     let http = bound.http.map(|listener| {
-        let router = api::router(Arc::clone(&api));
+        let router = api::router(Arc::clone(&api), &config.http.cors_origins);
         tokio::spawn(api::serve::serve(listener, router, async move {
             let _ = stopped.wait_for(|stop| *stop).await;
         }))

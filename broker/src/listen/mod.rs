@@ -9,6 +9,7 @@ mod socket;
 #[cfg(test)]
 mod tests;
 pub mod tls;
+pub mod web_origin;
 mod websocket;
 
 use std::fmt;
@@ -71,7 +72,7 @@ pub struct Options {
     pub handshakes_max: usize,
     /// From accept to the end of the TLS and WebSocket handshakes. Default 5 s.
     pub handshake_timeout: Duration,
-    /// The exact values of a browser's `Origin` that may open a WebSocket; `*` allows any.
+    /// The values of a browser's `Origin` that may open a WebSocket, as [`web_origin::allows`] reads them.
     /// Clients that send none are no browsers and are let in. Default: none.
     pub origins: Vec<String>,
     /// Bytes of a WebSocket message once the client was let in (4 KiB before). Default 512 KiB;

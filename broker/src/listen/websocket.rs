@@ -20,6 +20,7 @@ use tokio_tungstenite::tungstenite::protocol::{
     CloseFrame, Message, Role, WebSocketConfig, WebSocketContext,
 };
 
+use super::web_origin;
 use crate::limits::{CONNECT_BYTES_MAX, WEBSOCKET_FRAME_BYTES, WEBSOCKET_READ_BYTES};
 
 /// The one path that is served.
@@ -47,8 +48,8 @@ pub(super) struct WebSocket<S> {
 /// Answers the upgrade of a client. Error: refused (it was told by an HTTP status), or the
 /// connection broke.
 ///
-/// `origins` are the exact values of `Origin` that are let in (`*`: any); a client without one is
-/// no browser and let in.
+/// `origins` are the values of `Origin` that are let in, as [`web_origin::allows`] reads them; a client
+/// without one is no browser and let in.
 pub(super) async fn accept<S>(
     io: S,
     origins: &[String],
@@ -107,9 +108,7 @@ fn upgrade(
     if request.uri().path() != PATH {
         return Err(refusal(StatusCode::NOT_FOUND, "MQTT is spoken at /mqtt\n"));
     }
-    let listed = |origin: &HeaderValue| {
-        origins.iter().any(|o| o == "*" || o.as_bytes() == origin.as_bytes())
-    };
+    let listed = |given: &HeaderValue| web_origin::allows(origins, given.as_bytes());
     let mut given = headers.get_all(header::ORIGIN).iter();
     if !given.all(|origin| listed(origin) || is_own(origin, headers.get(header::HOST))) {
         return Err(refusal(StatusCode::FORBIDDEN, "this origin is not allowed\n"));

@@ -21,6 +21,7 @@ mod blocks;
 mod caller;
 mod change;
 mod conversations;
+mod cors;
 mod devices;
 mod docs;
 mod document;

@@ -17,21 +17,26 @@ use super::document::{self, Document};
 use super::problem::{Kind, Problem};
 use super::rates::origin;
 use super::{
-    Api, blocks, conversations, devices, docs, health, inbox, login, members, messages, receipts,
-    settings, users,
+    Api, blocks, conversations, cors, devices, docs, health, inbox, login, members, messages,
+    receipts, settings, users,
 };
 use crate::limits::{HTTP_BODY_BYTES_MAX, HTTP_REQUEST_TIME_MAX};
 use crate::metrics::{HTTP_REQUEST_SECONDS, HTTP_REQUESTS};
 
-/// All routes over `api`.
-pub(crate) fn router(api: Arc<Api>) -> Router {
+/// All routes over `api`; pages of `cors_origins` may use them.
+pub(crate) fn router(api: Arc<Api>, cors_origins: &[String]) -> Router {
     let (router, document) = documented().split_for_parts();
-    router
+    let router = router
         .fallback(|| async { Problem::new(Kind::NotFound, "no such path; see /docs") })
         .layer(Extension(Document::new(document)))
         .layer(DefaultBodyLimit::max(HTTP_BODY_BYTES_MAX))
         .layer(middleware::from_fn_with_state(Arc::clone(&api), around))
-        .with_state(api)
+        .with_state(api);
+    // Around all of it: a refusal without these headers could not be read by the page either.
+    match cors::layer(cors_origins) {
+        Some(cors) => router.layer(cors),
+        None => router,
+    }
 }
 
 /// Every route that there is: what is not described is not served.

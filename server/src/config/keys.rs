@@ -71,6 +71,7 @@ pub(crate) const KEYS: &[Key] = &[
     key("listen.tls_cert_file", Kind::File),
     key("listen.tls_key_file", Kind::File),
     key("listen.ws_origins", Kind::Origins),
+    key("http.cors_origins", Kind::Origins),
     key("store.kind", Kind::Choice(&["sqlite", "postgres"])),
     key("store.sqlite_file", Kind::File),
     key("store.postgres_url", Kind::Secret),
@@ -174,7 +175,9 @@ impl Kind {
                 span::format(Duration::from_millis(min)),
                 span::format(Duration::from_millis(max))
             ),
-            Self::Origins => "a list of origins as in [\"https://chat.example.org\"]".to_owned(),
+            Self::Origins => "a list of origins as in [\"https://chat.example.org\"], on loopback also with any port, as in \
+                 [\"http://localhost:*\"]"
+                .to_owned(),
             Self::Filters => {
                 "a list of topic filters as in [\"sensors/#\"], none of them starting with $"
                     .to_owned()
@@ -230,12 +233,19 @@ impl Kind {
     }
 }
 
+/// Whose pages may be let in whatever their port: on a developer's machine each tool has its own.
+pub(crate) const LOOPBACK_HOSTS: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
+
 /// `scheme://host[:port]`, without a path: what a browser sends as Origin.
 fn is_origin(value: &Value) -> bool {
     let rest = value
         .as_str()
         .and_then(|text| text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")));
-    rest.is_some_and(|rest| !rest.is_empty() && !rest.contains(['/', '?', '#', '*', ' ']))
+    rest.is_some_and(|rest| {
+        let host = rest.strip_suffix(":*").filter(|host| LOOPBACK_HOSTS.contains(host));
+        let host = host.unwrap_or(rest);
+        !host.is_empty() && !host.contains(['/', '?', '#', '*', ' '])
+    })
 }
 
 #[cfg(test)]
@@ -295,6 +305,8 @@ mod tests {
             (Kind::Origins, list("https://a.example"), true),
             (Kind::Origins, list("https://a.example/"), false),
             (Kind::Origins, list("*"), false),
+            (Kind::Origins, list("http://localhost:*"), true),
+            (Kind::Origins, list("https://a.example:*"), false),
         ] {
             assert_eq!(kind.allows(&value), expected, "{kind:?} {value}");
         }

@@ -33,6 +33,7 @@ pub(crate) const DEFAULT: &str = include_str!("../../../config/default.toml");
 pub(crate) struct Config {
     pub(crate) server: Server,
     pub(crate) listen: Listen,
+    pub(crate) http: Http,
     pub(crate) store: Store,
     pub(crate) auth: Auth,
     pub(crate) accounts: Accounts,
@@ -84,6 +85,12 @@ impl Listen {
             ("http", self.http),
         ]
     }
+}
+
+/// `[http]`
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+pub(crate) struct Http {
+    pub(crate) cors_origins: Vec<String>,
 }
 
 /// `[store]`

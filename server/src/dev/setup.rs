@@ -1,10 +1,12 @@
-//! What `godwit dev` sets below file, environment and command line: ports and a certificate.
+//! What `godwit dev` sets below file, environment and command line: ports, a certificate, and that
+//! pages of this machine are let in.
 
 use std::net::SocketAddr;
 
 use super::certificate;
 use crate::cli::{Dev, text};
 use crate::command;
+use crate::config::keys::LOOPBACK_HOSTS;
 use crate::config::{Config, Loaded, Sources};
 use crate::failure::{Failure, Result};
 use crate::files;
@@ -38,7 +40,7 @@ fn with_certificate(sources: &Sources, cert: &str, key: &str) -> Sources {
     sources
 }
 
-/// Addresses by port base; without one, the usual ports.
+/// Addresses by port base (without one, the usual ports), and which pages are let in.
 fn layer(asked: &Dev) -> Vec<(&'static str, String)> {
     let mut port = asked.port_base;
     let mut next = |usual: u16| match &mut port {
@@ -51,7 +53,16 @@ fn layer(asked: &Dev) -> Vec<(&'static str, String)> {
             this
         }
     };
-    PORTS.iter().map(|(_, path, usual)| (*path, format!("127.0.0.1:{}", next(*usual)))).collect()
+    let addresses =
+        PORTS.iter().map(|(_, path, usual)| (*path, format!("127.0.0.1:{}", next(*usual))));
+    let pages = ["listen.ws_origins", "http.cors_origins"].map(|path| (path, own_pages()));
+    addresses.chain(pages).collect()
+}
+
+/// Pages that this machine serves, whatever the port: where an app is being written.
+fn own_pages() -> String {
+    let of = |scheme: &str| LOOPBACK_HOSTS.map(|host| format!("{scheme}://{host}:*")).join(",");
+    [of("http"), of("https")].join(",")
 }
 
 /// A usual port that is busy may be replaced; one that somebody asked for may not.

@@ -66,6 +66,7 @@ mod world;
 
 mod accounts;
 mod blocks;
+mod browser;
 mod details;
 mod devices;
 mod disappearing;

@@ -25,6 +25,7 @@ use crate::testing::Dir;
 
 mod blocks;
 mod conversations;
+mod cors;
 mod devices;
 mod document;
 mod health;
@@ -139,9 +140,13 @@ impl World {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, mut stopped) = watch::channel(false);
-        tokio::spawn(serve::serve(listener, router(Arc::clone(&api)), async move {
-            let _ = stopped.wait_for(|stop| *stop).await;
-        }));
+        tokio::spawn(serve::serve(
+            listener,
+            router(Arc::clone(&api), &config.http.cors_origins),
+            async move {
+                let _ = stopped.wait_for(|stop| *stop).await;
+            },
+        ));
         Self { address, api, heard, key, opened, _stop: stop, _dir: dir }
     }
 
