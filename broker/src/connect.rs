@@ -64,7 +64,7 @@ async fn shake_hands(
     match Box::pin(admit(&shared, *hello, peer)).await {
         Ok(Arrival { entered, turn, welcome, kept }) => {
             let mut connection =
-                Box::new(Connection::new(shared, version, socket, codec, input, entered));
+                Box::new(Connection::new(shared, version, (socket, peer), codec, input, entered));
             reply::welcome(&connection.codec, version, welcome, &mut connection.output);
             if let Some(kept) = kept {
                 connection.resend(kept.inflight);
@@ -152,7 +152,7 @@ async fn admit(shared: &Arc<Shared>, hello: Hello, peer: SocketAddr) -> Result<A
         user_name: hello.user_name.clone(),
         password: hello.auth_data.clone().or_else(|| hello.password.clone()),
         version: hello.version,
-        loopback: peer.ip().is_loopback(),
+        peer: Some(peer),
     };
     let admitted = Arc::new(shared.gate.authenticate(credentials).await?);
     check_will(shared, &hello, &admitted)?;

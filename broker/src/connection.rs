@@ -9,6 +9,7 @@
 
 use std::cell::RefCell;
 use std::future::Future as _;
+use std::net::SocketAddr;
 use std::num::NonZeroU16;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -91,6 +92,7 @@ pub(crate) struct Connection {
     pub(crate) session: Option<Arc<dyn Session>>,
     pub(crate) admitted: Arc<Admitted>,
     pub(crate) version: Version,
+    pub(crate) peer: SocketAddr,
     pub(crate) socket: Socket,
     pub(crate) codec: Codec,
     pub(crate) acks: Acks,
@@ -132,7 +134,7 @@ impl Connection {
     pub(crate) fn new(
         shared: Arc<Shared>,
         version: Version,
-        socket: Socket,
+        (socket, peer): (Socket, SocketAddr),
         codec: Codec,
         input: BytesMut,
         entered: Entered,
@@ -144,6 +146,7 @@ impl Connection {
             session: entered.session,
             admitted: entered.admitted,
             version,
+            peer,
             socket,
             codec,
             acks: Acks::default(),

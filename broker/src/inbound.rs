@@ -81,7 +81,7 @@ impl Connection {
             user_name: None,
             password: data,
             version: self.version,
-            loopback: false,
+            peer: Some(self.peer),
         };
         let gate = Arc::clone(&self.shared.gate);
         self.refresh = Some(Box::pin(async move { gate.authenticate(credentials).await }));

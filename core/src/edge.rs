@@ -233,6 +233,16 @@ impl Outcome {
         Self { code: Code::QUOTA_EXCEEDED, detail: Detail::RetryAfter(retry_after) }
     }
 
+    /// The reason for people and logs; empty: there is none beyond the code.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        match &self.detail {
+            Detail::Text(text) => text,
+            Detail::RetryAfter(_) => "too much at once; wait and try again",
+            _ => "",
+        }
+    }
+
     /// Calls `each` with the user properties of CONTRACT.md, "The fate of a send".
     pub fn each_property(&self, mut each: impl FnMut(&'static str, String)) {
         match &self.detail {
@@ -378,8 +388,8 @@ pub struct Credentials {
     pub password: Option<Bytes>,
     /// MQTT 3.1.1 or 5.
     pub version: Version,
-    /// The peer is on this machine.
-    pub loopback: bool,
+    /// Where the client is; `None`: its place is not known.
+    pub peer: Option<std::net::SocketAddr>,
 }
 
 /// Who was let in.

@@ -22,7 +22,7 @@ use crate::config::{Sources, span};
         godwit serve --config godwit.toml   serve by it\n\n\
         Every configuration key can also be set in the environment: GODWIT__SECTION__KEY.\n\
         Exit codes: 0 done, 2 it could not be done (the message says why, and the way out); \
-        `inbox check` also 1."
+        `inbox check` and `migrate status` also 1."
 )]
 pub(crate) struct Cli {
     /// What to do.
@@ -39,6 +39,10 @@ pub(crate) enum Command {
     Serve(Settings),
     /// Mint a device's token by the embedded issuer, and print it.
     Token(Token),
+    /// The embedded issuer's keys: look at them, add one, take one away.
+    Key(KeyCommand),
+    /// The operators' tokens: look at whose there are, add one, take one away.
+    Admin(AdminCommand),
     /// Look at the database's schema, or bring it up to this version.
     Migrate(Migrate),
     /// Compare inboxes with the logs that they are read from.
@@ -121,6 +125,87 @@ pub(crate) struct Token {
     pub(crate) acl_subscribe: Vec<String>,
 }
 
+/// `godwit key`
+#[derive(Debug, Args)]
+pub(crate) struct KeyCommand {
+    /// What of them.
+    #[command(subcommand)]
+    pub(crate) action: KeyAction,
+}
+
+/// What to do about the embedded issuer's keys.
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeyAction {
+    /// Print their names, the signing one first; - is the one without a name.
+    List(Settings),
+    /// Put a new key first: it signs from the next start or SIGHUP on, the others are believed.
+    Add(KeyAdd),
+    /// Take a key away: its tokens are refused from the next start or SIGHUP on.
+    Remove(KeyRemove),
+}
+
+/// `godwit key add`
+#[derive(Debug, Args)]
+pub(crate) struct KeyAdd {
+    #[command(flatten)]
+    pub(crate) settings: Settings,
+    /// Its name, which tokens carry as kid: 1-64 of A-Z a-z 0-9 _ . -
+    #[arg(value_name = "NAME", value_parser = DeviceId::new)]
+    pub(crate) name: DeviceId,
+}
+
+/// `godwit key remove`
+#[derive(Debug, Args)]
+pub(crate) struct KeyRemove {
+    #[command(flatten)]
+    pub(crate) settings: Settings,
+    /// As `godwit key list` prints it.
+    #[arg(value_name = "NAME", allow_hyphen_values = true)]
+    pub(crate) name: String,
+}
+
+/// `godwit admin`
+#[derive(Debug, Args)]
+pub(crate) struct AdminCommand {
+    /// What of them.
+    #[command(subcommand)]
+    pub(crate) action: AdminAction,
+}
+
+/// What to do about the operators' tokens.
+#[derive(Debug, Subcommand)]
+pub(crate) enum AdminAction {
+    /// Print their names and scopes.
+    List(Settings),
+    /// Add a token, and print it: it is good from the next start or SIGHUP on.
+    Add(AdminAdd),
+    /// Take a token away.
+    Remove(AdminRemove),
+}
+
+/// `godwit admin add`
+#[derive(Debug, Args)]
+pub(crate) struct AdminAdd {
+    #[command(flatten)]
+    pub(crate) settings: Settings,
+    /// Whose it is, for the audit trail: 1-64 of A-Z a-z 0-9 _ . -
+    #[arg(value_name = "NAME", value_parser = DeviceId::new)]
+    pub(crate) name: DeviceId,
+    /// What it is good for: all, read, users, conversations, or several with commas.
+    #[arg(long = "scopes", value_name = "SCOPES", default_value = "all", value_parser = scopes)]
+    pub(crate) scopes: String,
+}
+
+/// `godwit admin remove`
+#[derive(Debug, Args)]
+pub(crate) struct AdminRemove {
+    #[command(flatten)]
+    pub(crate) settings: Settings,
+    /// As `godwit admin list` prints it.
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+}
+
 /// `godwit migrate`
 #[derive(Debug, Args)]
 pub(crate) struct Migrate {
@@ -132,7 +217,8 @@ pub(crate) struct Migrate {
 /// What to do about the schema.
 #[derive(Debug, Subcommand)]
 pub(crate) enum MigrateAction {
-    /// Say how the database's schema stands to this version. Changes nothing.
+    /// Say how the database's schema stands to this version. Changes nothing. Exit codes: 0 it is this
+    /// version's, 1 something is to be applied, 2 it is newer, or could not be looked at.
     Status(Settings),
     /// Apply what is pending. Repeating it changes nothing.
     Up(Settings),
@@ -198,6 +284,10 @@ fn ttl(text: &str) -> Result<Duration, String> {
     if ttl < Duration::from_secs(1) { Err("must be at least 1s".to_owned()) } else { Ok(ttl) }
 }
 
+fn scopes(text: &str) -> Result<String, String> {
+    crate::auth::operators::scopes(text).map(|_| text.to_owned())
+}
+
 fn filter(text: &str) -> Result<String, String> {
     let valid = crate::auth::filter::is_valid(text) && !text.starts_with('$');
     valid.then(|| text.to_owned()).ok_or_else(|| {
@@ -230,6 +320,9 @@ mod tests {
             "godwit migrate up --data d",
             "godwit inbox check --repair --config f --data d",
             "godwit config default",
+            "godwit key add winter --data d",
+            "godwit key remove -",
+            "godwit admin add support --scopes read,users",
         ] {
             assert!(parse(good).is_ok(), "{good}");
         }
@@ -244,6 +337,8 @@ mod tests {
             "godwit config",
             "godwit inbox",
             "godwit inbox repair",
+            "godwit key add a/b",
+            "godwit admin add support --scopes write",
         ] {
             assert!(parse(bad).is_err(), "{bad}");
         }

@@ -1,11 +1,22 @@
 //! Files of the data directory: made once, readable by their owner alone.
+//!
+//! [`keep_to_ourselves`] is for what others make in our name (SQLite its database and logs, the lock
+//! file): whatever the directory allows, what this process makes is nobody else's to read.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
+use rustix::fs::Mode;
+
 use crate::failure::{Failure, Result};
+
+/// From here on every file that this process makes is 0600 and every directory 0700, also in a
+/// directory that others may look into.
+pub(crate) fn keep_to_ourselves() {
+    rustix::process::umask(Mode::RWXG | Mode::RWXO);
+}
 
 /// Makes the data directory (0700) if it is not there, and proves that it can be written.
 pub(crate) fn data_dir(path: &Path) -> Result<()> {
@@ -28,20 +39,49 @@ pub(crate) fn data_dir(path: &Path) -> Result<()> {
 ///
 /// Of two processes that make it at once, one wins and both get its text.
 pub(crate) fn private(path: &Path, make: impl FnOnce() -> Result<String>) -> Result<String> {
-    match fs::read_to_string(path) {
-        Ok(text) => Ok(text),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let text = make()?;
-            match publish(path, &text, false) {
-                Ok(()) => Ok(text),
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                    fs::read_to_string(path).map_err(|error| unreadable(path, &error))
-                }
-                Err(error) => Err(unwritable(path, &error)),
-            }
-        }
-        Err(error) => Err(unreadable(path, &error)),
+    if let Some(text) = secret(path)? {
+        return Ok(text);
     }
+    let text = make()?;
+    match publish(path, &text, false) {
+        Ok(()) => Ok(text),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            fs::read_to_string(path).map_err(|error| unreadable(path, &error))
+        }
+        Err(error) => Err(unwritable(path, &error)),
+    }
+}
+
+/// The text of a file that holds a secret; `None`: there is no such file. One that any user of the
+/// machine may write is refused: whoever did could be anyone. (One that others may read is warned of:
+/// [`others_may_read`].)
+pub(crate) fn secret(path: &Path) -> Result<Option<String>> {
+    let text = match fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(unreadable(path, &error)),
+    };
+    let mode = mode(path).map_err(|error| unreadable(path, &error))?;
+    if mode & 0o002 != 0 {
+        return Err(Failure::new(
+            format!("{} may be written by every user of this machine ({mode:04o})", path.display()),
+            format!(
+                "Replace what it holds, for anyone could have put it there, then: chmod 600 {}",
+                path.display()
+            ),
+        ));
+    }
+    Ok(Some(text))
+}
+
+/// Whether others than the owner and its group may read the file, or the group may write it: its
+/// mode. `None`: they may not, or there is no such file.
+pub(crate) fn others_may_read(path: &Path) -> Option<u32> {
+    mode(path).ok().filter(|mode| mode & 0o024 != 0)
+}
+
+fn mode(path: &Path) -> io::Result<u32> {
+    fs::metadata(path).map(|found| found.permissions().mode() & 0o7777)
 }
 
 /// Puts `text` at `path` with mode 0600, whole or not at all, over what is there.
@@ -76,7 +116,8 @@ pub(crate) fn unreadable(path: &Path, error: &io::Error) -> Failure {
     )
 }
 
-fn unwritable(path: &Path, error: &io::Error) -> Failure {
+/// `path` cannot be written.
+pub(crate) fn unwritable(path: &Path, error: &io::Error) -> Failure {
     Failure::new(
         format!("{} cannot be written: {error}", path.display()),
         "Give the directory to the user that runs godwit, or name another by --data DIR.",
@@ -103,6 +144,29 @@ mod tests {
         replace(&path, "fourth").unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "fourth");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "nothing is left behind");
+    }
+
+    #[test]
+    fn secrets_that_others_may_write_are_refused() {
+        let dir = Dir::new();
+        let path = dir.path().join("key");
+        assert_eq!(secret(&path), Ok(None));
+        fs::write(&path, "text").unwrap();
+        for (mode, taken, warned) in [
+            (0o600, true, false),
+            (0o400, true, false),
+            (0o640, true, false),
+            (0o644, true, true),
+            (0o660, true, true),
+            (0o666, false, true),
+            (0o602, false, false),
+        ] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            assert_eq!(secret(&path).is_ok(), taken, "{mode:o}");
+            assert_eq!(others_may_read(&path).is_some(), warned, "{mode:o}");
+        }
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
+        assert!(private(&path, || Ok(String::new())).unwrap_err().to_string().contains("0666"));
     }
 
     #[test]

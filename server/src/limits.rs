@@ -3,6 +3,32 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+/// Keys of the embedded issuer: one signs, the others wait for their last tokens to expire. A file
+/// with more is refused.
+pub(crate) const EMBEDDED_KEYS_MAX: usize = 8;
+
+/// Tokens of operators. Each is a digest at every request that shows none of them (1 us). A file with
+/// more is refused.
+pub(crate) const ADMIN_TOKENS_MAX: usize = 64;
+
+/// Lines that wait for the audit trail's thread, connections at most half of them: about 250 bytes
+/// each, 2 MiB. Beyond it they are lost and counted.
+pub(crate) const AUDIT_QUEUE_MAX: usize = 8192;
+
+/// Refused connections and requests in a second that are written to the audit trail one by one; of
+/// more, their number. An attacker fills 864,000 lines a day at the most.
+pub(crate) const AUDIT_REFUSALS_PER_S: u32 = 10;
+
+/// At most one line of log in so long a time about an audit trail that cannot be written.
+pub(crate) const AUDIT_COMPLAINT_EVERY: Duration = Duration::from_secs(10);
+
+/// Characters of a request's path and query in the audit trail and the log. The rest is left out.
+pub(crate) const AUDIT_PATH_CHARS_MAX: usize = 256;
+
+/// Refused REST requests in a second that are logged, with a burst of as many. More are counted in
+/// the metrics alone.
+pub(crate) const REFUSALS_LOGGED_PER_S: u32 = 20;
+
 /// Bytes of an HTTP request's body: a member list of 10,000 ids of 64 characters fits. A larger
 /// one is answered 413.
 pub(crate) const HTTP_BODY_BYTES_MAX: usize = 1024 * 1024;

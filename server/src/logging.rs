@@ -4,7 +4,7 @@ use std::io::IsTerminal as _;
 
 use tracing_subscriber::EnvFilter;
 
-use crate::config::{Log, LogFormat};
+use crate::config::{Log, LogFormat, keys};
 use crate::failure::{Failure, Result};
 
 /// Starts logging, and logs panics of tasks too. Called once, at the start.
@@ -31,14 +31,55 @@ pub(crate) fn start(log: &Log) -> Result<()> {
 
 /// Reads `log.filter`. Errors: what is wrong with it.
 pub(crate) fn filter(text: &str) -> Result<EnvFilter> {
-    // The driver tells each statement at debug; whoever wants that says so: sqlx=debug.
-    EnvFilter::try_new(format!("sqlx=warn,{text}")).map_err(|error| {
+    let refused = |what: String| {
         Failure::new(
-            format!("log.filter = {text:?} is not understood: {error}"),
+            format!("log.filter = {text:?} is not understood: {what}"),
             "Write a level (error, warn, info, debug, trace), or rules as in \
              \"info,godwit_broker=debug\".",
         )
-    })
+    };
+    if let Some(what) = text.split(',').find_map(misspelt) {
+        return Err(refused(what));
+    }
+    // The driver tells each statement at debug; whoever wants that says so: sqlx=debug.
+    EnvFilter::try_new(format!("sqlx=warn,{text}")).map_err(|error| refused(error.to_string()))
+}
+
+/// The crates that log, by the names that rules know them by.
+const CRATES: [&str; 9] = [
+    "godwit",
+    "godwit_broker",
+    "godwit_bridge",
+    "godwit_bus",
+    "godwit_core",
+    "godwit_proto",
+    "godwit_storage_worker",
+    "godwit_store_postgres",
+    "godwit_store_sqlite",
+];
+
+/// What is wrong with one rule that the filter itself would take: a word that is no level names a
+/// target, and so everything but that target (which is none) would be silent.
+fn misspelt(rule: &str) -> Option<String> {
+    const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+    let meant = |word: &str, known: &[&'static str]| {
+        keys::nearest(word, known.iter().copied())
+            .map(|near| format!("; did you mean {near}?"))
+            .unwrap_or_default()
+    };
+    let rule = rule.trim();
+    // Rules about spans and fields have a grammar of their own.
+    if rule.contains(['[', ']', '{', '}']) {
+        return None;
+    }
+    let Some((target, _)) = rule.split_once('=') else {
+        let word = rule.to_ascii_lowercase();
+        let is_level = LEVELS.contains(&word.as_str()) || matches!(word.parse(), Ok(0..=5));
+        return (!is_level).then(|| format!("{rule:?} is no level{}", meant(&word, &LEVELS)));
+    };
+    let name = target.trim().split("::").next().unwrap_or_default();
+    let unknown = name.starts_with("godwit") && !CRATES.contains(&name);
+    unknown.then(|| format!("there is no {name}{}", meant(name, &CRATES)))
 }
 
 #[cfg(test)]
@@ -47,8 +88,25 @@ mod tests {
 
     #[test]
     fn filters() {
-        for good in ["info", "warn,godwit_broker=debug", "trace"] {
+        for good in [
+            "info",
+            "warn,godwit_broker=debug",
+            "trace",
+            "Info,godwit_bridge::pull=trace,hyper=off",
+            "info,[span{field=1}]=debug",
+        ] {
             assert!(filter(good).is_ok(), "{good}");
+        }
+        for (bad, part) in [
+            ("verbos", "is no level"),
+            ("inof", "did you mean info?"),
+            ("info,debgu", "did you mean debug?"),
+            ("info,godwit_brokr=debug", "did you mean godwit_broker?"),
+            ("", "is no level"),
+            ("info,", "is no level"),
+        ] {
+            let message = filter(bad).unwrap_err().to_string();
+            assert!(message.contains(part), "{bad}: {message}");
         }
         assert!(filter("info,godwit_broker=loud").unwrap_err().to_string().contains("log.filter"));
     }

@@ -5,12 +5,14 @@
 //! [`wire`], how the roles are joined and taken apart; [`auth`], who may do what; [`api`], REST.
 
 mod api;
+mod audit;
 mod auth;
 mod cli;
 mod clock;
 mod command;
 mod config;
 mod dev;
+mod exposure;
 mod failure;
 mod files;
 mod limits;
@@ -32,27 +34,32 @@ use clap::Parser as _;
 
 use cli::{Cli, Command};
 
-/// `inbox check` found what differs.
+/// `inbox check` found what differs; `migrate status` has migrations to apply.
 const EXIT_DIFFERS: u8 = 1;
 
 /// What could not be done, with its reason on standard error.
 const EXIT_FAILURE: u8 = 2;
 
 fn main() -> ExitCode {
+    files::keep_to_ourselves();
     let done = match &Cli::parse().command {
         Command::Dev(asked) => dev::run(asked),
         Command::Serve(settings) => command::serve::run(settings),
         Command::Token(asked) => command::token::run(asked),
-        Command::Migrate(asked) => command::migrate::run(&asked.action),
+        Command::Key(asked) => command::key::run(&asked.action),
+        Command::Admin(asked) => command::admin::run(&asked.action),
         Command::Config(asked) => command::config::run(&asked.action),
-        Command::Inbox(asked) => match command::inbox::run(&asked.action) {
-            Ok(true) => Ok(()),
-            Ok(false) => return ExitCode::from(EXIT_DIFFERS),
-            Err(failure) => Err(failure),
-        },
+        Command::Migrate(asked) => return ended(command::migrate::run(&asked.action)),
+        Command::Inbox(asked) => return ended(command::inbox::run(&asked.action)),
     };
+    ended(done.map(|()| true))
+}
+
+/// `Ok(false)`: it was looked at, and is not as it should be.
+fn ended(done: failure::Result<bool>) -> ExitCode {
     match done {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(EXIT_DIFFERS),
         Err(failure) => {
             eprintln!("{failure}");
             ExitCode::from(EXIT_FAILURE)

@@ -12,6 +12,11 @@ pub(crate) const HTTP_REQUESTS: &str = "godwit_http_requests_total";
 /// Seconds that HTTP requests took, by route.
 pub(crate) const HTTP_REQUEST_SECONDS: &str = "godwit_http_request_seconds";
 
+/// Lines written to the audit trail; label `trail`: `acts` or `connects`.
+pub(crate) const AUDIT_LINES: &str = "godwit_audit_lines_total";
+/// Lines of the audit trail that were lost; label `why`: the `queue` was full, or the `disk` took none.
+pub(crate) const AUDIT_LOST: &str = "godwit_audit_lost_total";
+
 /// Upper bounds of every histogram's buckets, in seconds: from a commit's tenth of a millisecond
 /// to the longest wait that is not an error.
 const BUCKETS_S: [f64; 14] =

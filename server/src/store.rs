@@ -159,7 +159,8 @@ pub(crate) fn sqlite_file(config: &Config) -> PathBuf {
     }
 }
 
-fn newer(state: SchemaState) -> Failure {
+/// The schema is one of a later godwit.
+pub(crate) fn newer(state: SchemaState) -> Failure {
     Failure::new(
         state.to_string(),
         "An older godwit must not write into a newer schema: it would not keep what it does not \

@@ -21,13 +21,14 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::api::{self, Accounts, Api, Rates};
+use crate::audit::{Act, Audit};
 use crate::auth::Doorkeeper;
 use crate::auth::keyring::{AdminToken, EmbeddedKey};
-use crate::clock;
 use crate::config::Config;
 use crate::failure::Result;
 use crate::listeners::Bound;
 use crate::store::Opened;
+use crate::{clock, exposure};
 
 /// What is needed to serve.
 pub(crate) struct Parts {
@@ -41,6 +42,8 @@ pub(crate) struct Parts {
     pub(crate) key: EmbeddedKey,
     /// For REST.
     pub(crate) admin: AdminToken,
+    /// What is done, written down.
+    pub(crate) audit: Audit,
     /// For `/metrics`.
     pub(crate) metrics: PrometheusHandle,
     /// `godwit dev --open`.
@@ -51,6 +54,8 @@ pub(crate) struct Parts {
 pub(crate) struct Running {
     config: Config,
     key: EmbeddedKey,
+    admin: AdminToken,
+    audit: Audit,
     door: Arc<Doorkeeper>,
     tls: Option<Tls>,
     api: Arc<Api>,
@@ -80,8 +85,9 @@ impl Listen for Cutter {
 
 /// Starts all roles. From its return on clients are served.
 pub(crate) async fn start(parts: Parts) -> Result<Running> {
-    let Parts { config, bound, store, key, admin, metrics, open } = parts;
-    let door = Arc::new(Doorkeeper::new(&config, &key, open)?);
+    let Parts { config, bound, store, key, admin, audit, metrics, open } = parts;
+    let door = Doorkeeper::new(&config, &key, open)?.audited(audit.clone());
+    let door = Arc::new(door);
     let port = store.port();
     let bus = InProcess::new();
     let announce: Arc<dyn Announce> = Arc::clone(&bus) as _;
@@ -112,7 +118,8 @@ pub(crate) async fn start(parts: Parts) -> Result<Running> {
         control: Arc::clone(&bridge) as Arc<dyn Control>,
         announce,
         door: Arc::clone(&door),
-        admin,
+        admin: admin.clone(),
+        audit: audit.clone(),
         accounts: Accounts::new(&config, &key),
         rates: Rates::new(config.limits.requests_per_s),
         metrics,
@@ -126,11 +133,28 @@ pub(crate) async fn start(parts: Parts) -> Result<Running> {
         }))
     });
     let tls = bound.tls;
-    Ok(Running { config, key, door, tls, api, broker, bridge, worker, bus, http, stop, store })
+    let version = env!("CARGO_PKG_VERSION");
+    audit.act(&process("start", version, "ready"));
+    Ok(Running {
+        config,
+        key,
+        admin,
+        audit,
+        door,
+        tls,
+        api,
+        broker,
+        bridge,
+        worker,
+        bus,
+        http,
+        stop,
+        store,
+    })
 }
 
 impl Running {
-    /// Reads certificates and issuers' keys again; what cannot be read stays as it was.
+    /// Reads certificates, issuers' keys and operators' tokens again; what cannot be read stays as it was.
     pub(crate) fn reload(&self) {
         if let Some(tls) = &self.tls {
             match tls.reload() {
@@ -144,6 +168,20 @@ impl Running {
             Ok(()) => tracing::info!("the issuers' keys were read again"),
             Err(failure) => tracing::error!(%failure, "the issuers' keys stay as they were"),
         }
+        let names = || self.admin.list().into_iter().map(|(name, _)| name).collect::<Vec<_>>();
+        match self.admin.reload(&self.config) {
+            Ok(()) => tracing::info!(names = ?names(), "the operators' tokens were read again"),
+            Err(failure) => tracing::error!(%failure, "the operators' tokens stay as they were"),
+        }
+        for warning in exposure::warnings(&self.config) {
+            tracing::warn!("{warning}");
+        }
+        let keys = self.key.names();
+        self.audit.act(&process(
+            "reload",
+            &format!("keys {keys:?} operators {:?}", names()),
+            "done",
+        ));
     }
 
     /// Ends within `server.shutdown_timeout`.
@@ -166,6 +204,11 @@ impl Running {
         in_time(left(1.0), "the store", self.store.close()).await;
         tracing::info!("stopped");
     }
+}
+
+/// Something that the process itself did.
+fn process<'a>(event: &'static str, what: &'a str, outcome: &'a str) -> Act<'a> {
+    Act { event, peer: None, who: "godwit", what, outcome }
 }
 
 async fn in_time(limit: Duration, what: &str, step: impl Future<Output = ()>) {

@@ -8,6 +8,7 @@ use axum::http::request::Parts;
 use godwit_core::ids::{Identity, UserId};
 use godwit_core::membership::{Conversation, Member};
 
+use super::audited::Who;
 use super::problem::{Kind, Problem};
 use super::{Api, request};
 use crate::auth::token::Refused;
@@ -82,11 +83,22 @@ impl FromRequestParts<Arc<Api>> for Caller {
             .ok_or_else(|| refused("send the header Authorization: Bearer <token>"))?;
         let token = bearer(shown.as_bytes())
             .ok_or_else(|| refused("the header Authorization must be: Bearer <token>"))?;
-        if api.admin.is(token) {
-            return Ok(Self::Admin);
+        let note = |who: String| {
+            if let Some(asking) = parts.extensions.get::<Who>() {
+                asking.is(who);
+            }
+        };
+        if let Some(operator) = api.admin.operator(token) {
+            note(format!("operator:{}", operator.name));
+            if operator.may(&parts.method, parts.uri.path()) {
+                return Ok(Self::Admin);
+            }
+            let detail = "this admin token is not good for that: its scopes are others";
+            return Err(Problem::new(Kind::Forbidden, detail));
         }
         match api.door.verify(token) {
             Ok(verified) => {
+                note(verified.identity.to_string());
                 api.rates.caller(&verified.identity)?;
                 Ok(Self::Device(verified.identity))
             }

@@ -1,8 +1,8 @@
 //! REST for apps' servers, devices and operators: `/v1`, `/docs`, `/openapi.json`, `/livez`,
 //! `/readyz`, `/metrics`.
 //!
-//! Read it in this order: [`Api`] here; [`caller`], who asks, and [`rates`], how often; [`asked`], a
-//! request that changes something, [`etag`] and [`paging`]; a module for each resource; [`problem`],
+//! Read it in this order: [`Api`] here; [`caller`], who asks, and [`rates`], how often; [`audited`],
+//! what of it is written down; [`asked`], a request that changes something, [`etag`] and [`paging`]; a module for each resource; [`problem`],
 //! how a refusal looks; [`router`], [`document`] and [`docs`], what is there and how it is
 //! described; [`serve`], the sockets.
 
@@ -17,6 +17,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 
 mod accounts;
 mod asked;
+mod audited;
 mod blocks;
 mod caller;
 mod change;
@@ -48,6 +49,7 @@ pub(crate) use accounts::Accounts;
 pub(crate) use rates::Rates;
 pub(crate) use router::router;
 
+use crate::audit::Audit;
 use crate::auth::Doorkeeper;
 use crate::auth::keyring::AdminToken;
 use caller::Caller;
@@ -65,6 +67,8 @@ pub(crate) struct Api {
     pub(crate) door: Arc<Doorkeeper>,
     /// The operators' token.
     pub(crate) admin: AdminToken,
+    /// What is done, written down.
+    pub(crate) audit: Audit,
     /// Local accounts.
     pub(crate) accounts: Accounts,
     /// How often may be asked.

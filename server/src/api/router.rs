@@ -17,8 +17,8 @@ use super::document::{self, Document};
 use super::problem::{Kind, Problem};
 use super::rates::origin;
 use super::{
-    Api, blocks, conversations, cors, devices, docs, health, inbox, login, members, messages,
-    receipts, settings, users,
+    Api, audited, blocks, conversations, cors, devices, docs, health, inbox, login, members,
+    messages, receipts, settings, users,
 };
 use crate::limits::{HTTP_BODY_BYTES_MAX, HTTP_REQUEST_TIME_MAX};
 use crate::metrics::{HTTP_REQUEST_SECONDS, HTTP_REQUESTS};
@@ -72,8 +72,9 @@ fn documented() -> OpenApiRouter<Arc<Api>> {
 
 /// Bounds a request in rate and time, gives the framework's own refusals our form, counts it. Health
 /// and metrics are asked by machines that must be answered: they are held to no rate.
-async fn around(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
+async fn around(State(api): State<Arc<Api>>, mut request: Request, next: Next) -> Response {
     let start = Instant::now();
+    let note = audited::begin(&mut request);
     let method = request.method().as_str().to_owned();
     // The route as written, not the path: ids are no labels.
     let route = request
@@ -86,6 +87,9 @@ async fn around(State(api): State<Arc<Api>>, request: Request, next: Next) -> Re
         Ok(()) => in_time(request, next).await,
         Err(throttled) => throttled.into_response(),
     };
+    if let Some(note) = note {
+        note.end(&api.audit, response.status());
+    }
     let status = response.status().as_u16().to_string();
     let known = ["GET", "POST", "DELETE", "HEAD", "OPTIONS", "PUT", "PATCH"];
     let method = if known.contains(&method.as_str()) { method } else { "other".to_owned() };

@@ -33,13 +33,9 @@ impl fmt::Debug for Issuer {
 }
 
 impl Issuer {
-    /// The one whose key is in the data directory.
+    /// The one whose keys are in the data directory.
     pub(crate) fn embedded(key: &EmbeddedKey) -> Self {
-        Self {
-            name: EMBEDDED_ISSUER.to_owned(),
-            algorithm: Algorithm::HS256,
-            keys: vec![(None, DecodingKey::from_secret(key.bytes()))],
-        }
+        Self { name: EMBEDDED_ISSUER.to_owned(), algorithm: Algorithm::HS256, keys: key.decoding() }
     }
 
     /// One of the configuration. Reads its file; errors name the file.
@@ -57,15 +53,14 @@ impl Issuer {
         Ok(Self { name: config.name.clone(), algorithm, keys })
     }
 
-    /// The key of that id. A token without an id gets the only key, if there is only one; an id
-    /// is compared with those of the JWKS and means nothing else.
+    /// The key of that id. A token without an id gets the only key, if there is only one, else the
+    /// embedded issuer's nameless one; an id is compared with those of the keys and means nothing
+    /// else.
     pub(crate) fn key(&self, kid: Option<&str>) -> Option<&DecodingKey> {
         match (kid, self.keys.as_slice()) {
             (None, [(_, only)]) | (Some(_), [(None, only)]) => Some(only),
-            (None, _) => None,
-            (Some(kid), keys) => {
-                keys.iter().find(|(id, _)| id.as_deref() == Some(kid)).map(|(_, key)| key)
-            }
+            // Every key of a JWKS has an id here, if an empty one: none is found without.
+            (kid, keys) => keys.iter().find(|(id, _)| id.as_deref() == kid).map(|(_, key)| key),
         }
     }
 }

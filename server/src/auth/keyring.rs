@@ -1,26 +1,42 @@
-//! What the data directory keeps secret: the embedded issuer's key and the operators' token.
+//! What the data directory keeps secret: the embedded issuer's keys. (The operators' tokens:
+//! [`super::operators`].)
+//!
+//! The file has a line for each key: 64 hexadecimal digits, alone or behind a name. The first one
+//! signs; all are believed, so a key is changed without a token ending early: a new one is put first
+//! (`godwit key add`), the old one goes when its last token has expired (`godwit key remove`). A
+//! key's name travels as the token's `kid`; tokens without `kid` are those of the nameless key.
 
 use std::fmt;
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use godwit_core::ids::Identity;
-use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
-use sha2::{Digest as _, Sha256};
+use godwit_core::ids::{DeviceId, Identity};
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, encode};
+use parking_lot::RwLock;
 
+pub(crate) use super::operators::AdminToken;
 use super::token::{Acl, Audience, Claims};
 use super::{EMBEDDED_ISSUER, token};
 use crate::clock;
 use crate::config::Config;
 use crate::failure::{Failure, Result};
 use crate::files;
+use crate::limits::EMBEDDED_KEYS_MAX;
 use crate::secret::Secret;
 
-/// The embedded issuer's key: 32 random bytes.
+/// The embedded issuer's keys, the signing one first; never none. Clones are the same keys: what
+/// [`EmbeddedKey::reload`] reads is in force for all who hold one.
 #[derive(Clone)]
-pub(crate) struct EmbeddedKey([u8; 32]);
+pub(crate) struct EmbeddedKey(Arc<RwLock<Vec<Key>>>);
+
+/// 32 random bytes and, if it has one, the name.
+#[derive(Clone, PartialEq, Eq)]
+struct Key {
+    kid: Option<String>,
+    bytes: [u8; 32],
+}
 
 impl fmt::Debug for EmbeddedKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -29,13 +45,31 @@ impl fmt::Debug for EmbeddedKey {
 }
 
 impl EmbeddedKey {
-    /// Reads it from the configured place, or makes it there.
+    /// Reads them from the configured place, or makes one there.
     pub(crate) fn load(config: &Config) -> Result<Self> {
-        let path = place(config, &config.auth.embedded_key_file, "issuer.key");
+        let path = path(config);
         let text = files::private(&path, || Ok(to_hex(&clock::random::<32>()?)))?;
-        from_hex(text.trim()).map(Self).ok_or_else(|| {
+        Self::parse(&path, &text)
+    }
+
+    /// Reads them from the configured place; `None`: there are none, and none are made.
+    pub(crate) fn existing(config: &Config) -> Result<Option<Self>> {
+        let path = path(config);
+        files::secret(&path)?.map(|text| Self::parse(&path, &text)).transpose()
+    }
+
+    /// Reads them again. When they cannot be read, they stay as they were.
+    pub(crate) fn reload(&self, config: &Config) -> Result<()> {
+        let Some(read) = Self::existing(config)? else { return Err(missing(&path(config))) };
+        let keys = read.0.read().clone();
+        *self.0.write() = keys;
+        Ok(())
+    }
+
+    fn parse(path: &Path, text: &str) -> Result<Self> {
+        parse(text).map(|keys| Self(Arc::new(RwLock::new(keys)))).map_err(|what| {
             Failure::new(
-                format!("{} is no key: it must be 64 hexadecimal digits", path.display()),
+                format!("{} holds no keys: {what}", path.display()),
                 "Restore it from a backup. Or remove it: a new one is made, and every token of \
                  the embedded issuer must be minted again.",
             )
@@ -44,11 +78,58 @@ impl EmbeddedKey {
 
     /// A key that signs for nobody, to look at the rest of a configuration.
     pub(crate) fn stand_in() -> Self {
-        Self([0; 32])
+        Self(Arc::new(RwLock::new(vec![Key { kid: None, bytes: [0; 32] }])))
     }
 
-    pub(super) fn bytes(&self) -> &[u8] {
-        &self.0
+    /// The signing key.
+    #[cfg(test)]
+    pub(super) fn bytes(&self) -> [u8; 32] {
+        self.0.read()[0].bytes
+    }
+
+    /// For judging tokens: each key with its name.
+    pub(super) fn decoding(&self) -> Vec<(Option<String>, DecodingKey)> {
+        let keys = self.0.read();
+        keys.iter().map(|key| (key.kid.clone(), DecodingKey::from_secret(&key.bytes))).collect()
+    }
+
+    /// The keys' names, the signing one first.
+    pub(crate) fn names(&self) -> Vec<Option<String>> {
+        self.0.read().iter().map(|key| key.kid.clone()).collect()
+    }
+
+    /// Puts a new key of that name first in the file, which is made if it is not there.
+    pub(crate) fn add(config: &Config, name: &DeviceId) -> Result<()> {
+        let path = path(config);
+        let before = files::secret(&path)?.unwrap_or_default();
+        let text = format!("{name} {}\n{}\n", to_hex(&clock::random::<32>()?), before.trim_end());
+        Self::parse(&path, &text)?;
+        files::replace(&path, &text)
+    }
+
+    /// Takes the key of that name (`None`: the nameless one) out of the file. The last one stays.
+    pub(crate) fn remove(config: &Config, name: Option<&str>) -> Result<()> {
+        let path = path(config);
+        let Some(text) = files::secret(&path)? else { return Err(missing(&path)) };
+        let known = Self::parse(&path, &text)?.names();
+        let is_it = |line: &&str| matches!(key(line), Ok(Some(key)) if key.kid.as_deref() == name);
+        if !text.lines().any(|line| is_it(&line)) {
+            return Err(Failure::new(
+                format!("{} has no key {}", path.display(), name.unwrap_or("without a name")),
+                "`godwit key list` shows those that it has; - is the one without a name.",
+            ));
+        }
+        if known.len() == 1 {
+            return Err(Failure::new(
+                "it is the only key: nobody could sign any more",
+                "Put a new one before it: godwit key add NAME.",
+            ));
+        }
+        let mut left = String::new();
+        for line in text.lines().filter(|line| !is_it(line)) {
+            let _ = writeln!(left, "{line}");
+        }
+        files::replace(&path, &left)
     }
 
     /// Mints a token for `identity`, valid for at least `ttl` from `now_ms` (milliseconds since
@@ -82,56 +163,74 @@ impl EmbeddedKey {
             iat: Some(token::number_of_ms(now_ms)),
             acl,
         };
-        let key = EncodingKey::from_secret(&self.0);
-        let signed = encode(&Header::new(Algorithm::HS256), &claims, &key).map_err(|error| {
-            Failure::new(format!("the token cannot be signed: {error}"), "This is a defect.")
-        })?;
+        let defect = || Failure::new("the token cannot be signed", "This is a defect.");
+        let signing = self.0.read().first().cloned().ok_or_else(defect)?;
+        let header = Header { kid: signing.kid, ..Header::new(Algorithm::HS256) };
+        let key = EncodingKey::from_secret(&signing.bytes);
+        let signed = encode(&header, &claims, &key).map_err(|_| defect())?;
         Ok((Secret::new(signed), exp_s.saturating_mul(1000)))
     }
 }
 
-/// The operators' token for REST.
-#[derive(Debug, Clone)]
-pub(crate) struct AdminToken(Secret);
-
-impl AdminToken {
-    /// Reads it from the configured place, or makes it there: 32 random bytes as base64url.
-    pub(crate) fn load(config: &Config) -> Result<Self> {
-        let path = place(config, &config.auth.admin_token_file, "admin.token");
-        let text = files::private(&path, || {
-            Ok(format!("gdwa_{}", URL_SAFE_NO_PAD.encode(clock::random::<32>()?)))
-        })?;
-        Self::new(text.trim()).ok_or_else(|| {
-            Failure::new(
-                format!("{} is too short to be a token", path.display()),
-                "Remove it: a new one is made. Or write 20 or more random characters into it.",
-            )
-        })
-    }
-
-    /// Takes a token of at least 20 bytes.
-    pub(crate) fn new(text: &str) -> Option<Self> {
-        (text.len() >= 20).then(|| Self(Secret::new(text)))
-    }
-
-    /// Whether `shown` is it. Digests are compared, so the time taken says nothing about how much
-    /// of it was right.
-    pub(crate) fn is(&self, shown: &[u8]) -> bool {
-        Sha256::digest(shown) == Sha256::digest(self.0.expose())
-    }
-
-    /// For `dev.json`.
-    pub(crate) fn secret(&self) -> &Secret {
-        &self.0
-    }
+/// Where the embedded issuer's keys are.
+pub(crate) fn path(config: &Config) -> PathBuf {
+    place(config, &config.auth.embedded_key_file, "issuer.key")
 }
 
-fn place(config: &Config, chosen: &Path, name: &str) -> PathBuf {
+pub(super) fn place(config: &Config, chosen: &Path, name: &str) -> PathBuf {
     if chosen.as_os_str().is_empty() {
         config.server.data_dir.join(name)
     } else {
         chosen.to_owned()
     }
+}
+
+/// There is no file of keys where one is needed.
+pub(crate) fn missing(path: &Path) -> Failure {
+    Failure::new(
+        format!("there is no key {}", path.display()),
+        "Name the server's own data directory or configuration: --data DIR, --config FILE. A server \
+         makes its key at its first start; `godwit key add NAME` makes one before.",
+    )
+}
+
+/// Reads the lines of a file. Errors: what is wrong.
+fn parse(text: &str) -> std::result::Result<Vec<Key>, String> {
+    let mut keys: Vec<Key> = Vec::new();
+    for (number, line) in text.lines().enumerate() {
+        let Some(key) = key(line).map_err(|what| format!("line {} {what}", number + 1))? else {
+            continue;
+        };
+        if keys.iter().any(|known| known.kid == key.kid) {
+            return Err(format!("line {} has the name of another key", number + 1));
+        }
+        keys.push(key);
+    }
+    match keys.len() {
+        0 => Err("a line with 64 hexadecimal digits is needed".to_owned()),
+        1..=EMBEDDED_KEYS_MAX => Ok(keys),
+        many => Err(format!("there are {many} keys; at most {EMBEDDED_KEYS_MAX} are taken")),
+    }
+}
+
+/// Reads a line; `None`: it is empty, or a comment.
+fn key(line: &str) -> std::result::Result<Option<Key>, &'static str> {
+    const FORM: &str = "must be 64 hexadecimal digits, alone or behind a name";
+    let line = line.trim();
+    if line.is_empty() || line.starts_with('#') {
+        return Ok(None);
+    }
+    let (kid, digits) = match line.split_once(char::is_whitespace) {
+        None => (None, line),
+        Some((name, digits)) => (Some(DeviceId::new(name).map_err(|_| FORM)?), digits.trim()),
+    };
+    let bytes = from_hex(digits).ok_or(FORM)?;
+    // Zeros are what a failed copy or a placeholder leaves; of 32 random bytes some 30 differ.
+    let distinct = bytes.iter().collect::<std::collections::BTreeSet<_>>().len();
+    if distinct < 8 {
+        return Err("is no random key: anyone could guess it");
+    }
+    Ok(Some(Key { kid: kid.map(|name| name.to_string()), bytes }))
 }
 
 fn to_hex(bytes: &[u8]) -> String {
@@ -154,25 +253,71 @@ mod tests {
     use super::*;
     use crate::testing::Dir;
 
+    fn config(dir: &Dir) -> Config {
+        let mut config = Config::default();
+        config.server.data_dir = dir.path().to_owned();
+        config
+    }
+
     #[test]
     fn keys_stay_and_wrong_ones_are_told() {
         let dir = Dir::new();
-        let mut config = Config::default();
-        config.server.data_dir = dir.path().to_owned();
+        let config = config(&dir);
+        assert!(EmbeddedKey::existing(&config).unwrap().is_none(), "a look makes none");
         let first = EmbeddedKey::load(&config).unwrap();
-        assert_eq!(EmbeddedKey::load(&config).unwrap().0, first.0);
-        assert_eq!(from_hex(&to_hex(&first.0)), Some(first.0));
-        std::fs::write(dir.path().join("issuer.key"), "short").unwrap();
-        assert!(EmbeddedKey::load(&config).unwrap_err().to_string().contains("issuer.key"));
+        assert_eq!(EmbeddedKey::load(&config).unwrap().bytes(), first.bytes());
+        assert_eq!(from_hex(&to_hex(&first.bytes())), Some(first.bytes()));
+        let good = to_hex(&first.bytes());
+        for (text, part) in [
+            ("short".to_owned(), "line 1 must be 64 hexadecimal digits"),
+            (String::new(), "is needed"),
+            ("0".repeat(64), "line 1 is no random key"),
+            ("ab".repeat(32), "anyone could guess it"),
+            (format!("{good}\n{good}"), "line 2 has the name of another key"),
+            (format!("a {good}\nb {good}\na {good}"), "line 3 has the name"),
+            (format!("a/b {good}"), "behind a name"),
+            ((0..9).map(|n| format!("k{n} {good}\n")).collect(), "there are 9 keys"),
+        ] {
+            std::fs::write(dir.path().join("issuer.key"), &text).unwrap();
+            let message = EmbeddedKey::load(&config).unwrap_err().to_string();
+            assert!(message.contains("issuer.key") && message.contains(part), "{message}");
+            assert!(first.reload(&config).is_err(), "{text}");
+        }
+        assert_eq!(to_hex(&first.bytes()), good, "what cannot be read changes nothing");
+    }
 
-        let admin = AdminToken::load(&config).unwrap();
-        let text = admin.secret().expose().to_owned();
-        assert!(
-            admin.is(text.as_bytes()) && AdminToken::load(&config).unwrap().is(text.as_bytes())
-        );
-        assert!(!admin.is(b"") && !admin.is(&text.as_bytes()[1..]));
-        assert!(!format!("{admin:?}{first:?}").contains(&text));
-        std::fs::write(dir.path().join("admin.token"), "").unwrap();
-        assert!(AdminToken::load(&config).is_err());
+    #[test]
+    fn a_key_is_changed_without_a_token_ending_early() {
+        let dir = Dir::new();
+        let mut config = config(&dir);
+        config.auth.leeway = Duration::from_secs(5);
+        let serving = EmbeddedKey::load(&config).unwrap();
+        let door = super::super::Doorkeeper::new(&config, &serving, false).unwrap();
+        let who: Identity = "alice:phone".parse().unwrap();
+        let mint = || {
+            let hour = Duration::from_secs(3600);
+            serving.mint(&who, hour, None, clock::now_ms()).unwrap().expose().to_owned()
+        };
+        let believed = |token: &str| door.verify(token.as_bytes()).is_ok();
+        let old = mint();
+        EmbeddedKey::add(&config, &DeviceId::new("winter").unwrap()).unwrap();
+        assert_eq!(EmbeddedKey::load(&config).unwrap().names(), [Some("winter".into()), None]);
+        // Until the server reads it again, the old one signs.
+        assert!(believed(&mint()));
+        let reload = || door.reload(&config, &serving).unwrap();
+        reload();
+        let new = mint();
+        let header = jsonwebtoken::decode_header(&new).unwrap();
+        assert_eq!(header.kid.as_deref(), Some("winter"));
+        assert!(believed(&old) && believed(&new));
+        EmbeddedKey::remove(&config, None).unwrap();
+        reload();
+        assert!(!believed(&old) && believed(&new));
+        let message = EmbeddedKey::remove(&config, Some("winter")).unwrap_err().to_string();
+        assert!(message.contains("the only key"), "{message}");
+        assert!(EmbeddedKey::remove(&config, Some("summer")).is_err());
+        EmbeddedKey::add(&config, &DeviceId::new("spring").unwrap()).unwrap();
+        reload();
+        assert!(believed(&new) && believed(&mint()));
     }
 }

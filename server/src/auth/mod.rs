@@ -1,7 +1,7 @@
 //! Who comes in and what they may do: CONTRACT.md, "Connecting" and "Topics of a device".
 //!
 //! Read it in this order: [`token`], when a token is believed; [`issuer`] and [`keyring`], by whom
-//! it is signed; [`revoked`], whose tokens are refused all the same; [`topics`] over [`filter`], what
+//! it is signed; [`operators`], who may do more; [`revoked`], whose tokens are refused all the same; [`topics`] over [`filter`], what
 //! its bearer may do; [`Doorkeeper`] here, which is the broker's gate and REST's judge of tokens.
 
 use std::sync::Arc;
@@ -16,12 +16,14 @@ use parking_lot::RwLock;
 pub(crate) mod filter;
 mod issuer;
 pub(crate) mod keyring;
+pub(crate) mod operators;
 mod revoked;
 #[cfg(test)]
 mod tests;
 pub(crate) mod token;
 mod topics;
 
+use crate::audit::{Act, Audit};
 use crate::failure::{Failure, Result};
 use crate::{clock, config};
 use issuer::Issuer;
@@ -33,6 +35,9 @@ use topics::Rules;
 /// The embedded issuer's name, as its tokens' `iss`.
 pub(crate) const EMBEDDED_ISSUER: &str = "godwit";
 
+/// Characters of a claimed client id in the audit trail: a true one has at most 129.
+const CLAIMED_CHARS_MAX: usize = 130;
+
 /// Implements the broker's gate by tokens.
 #[derive(Debug)]
 pub(crate) struct Doorkeeper {
@@ -41,6 +46,7 @@ pub(crate) struct Doorkeeper {
     times: Times,
     rules: Rules,
     revoked: Revoked,
+    audit: Audit,
     /// Milliseconds since 1970.
     clock: fn() -> u64,
 }
@@ -53,12 +59,20 @@ impl Doorkeeper {
             times: Times { leeway: config.auth.leeway, age_max: config.auth.token_age_max },
             rules: Rules { plain: config.plain.clone(), open },
             revoked: Revoked::default(),
+            audit: Audit::OFF,
             clock: clock::now_ms,
         })
     }
 
-    /// Reads the issuers' keys again. When one cannot be read, all stay as they were.
+    /// Writes down who comes in and who is refused.
+    pub(crate) fn audited(self, audit: Audit) -> Self {
+        Self { audit, ..self }
+    }
+
+    /// Reads the issuers' keys again, the embedded one's too. When one cannot be read, all stay as
+    /// they were, but for the embedded issuer's.
     pub(crate) fn reload(&self, config: &config::Config, key: &EmbeddedKey) -> Result<()> {
+        key.reload(config)?;
         let issuers = issuers(config, key)?;
         *self.issuers.write() = issuers;
         Ok(())
@@ -89,6 +103,21 @@ impl Doorkeeper {
             ));
         }
         Ok(verified)
+    }
+
+    /// For the audit trail: who came, or who it was that somebody claimed to be, and why not.
+    fn note(&self, shown: &Credentials, verdict: &std::result::Result<Admitted, Outcome>) {
+        let (who, what, code) = match verdict {
+            Ok(admitted) => (&admitted.client_id, "", Code::SUCCESS),
+            Err(outcome) => (&shown.client_id, outcome.text(), outcome.code),
+        };
+        let who: String = who.chars().take(CLAIMED_CHARS_MAX).collect();
+        let code = code.to_string();
+        let act = Act { event: "connect", peer: shown.peer, who: &who, what, outcome: &code };
+        match verdict {
+            Ok(_) => self.audit.connected(&act),
+            Err(_) => self.audit.refused(&act),
+        }
     }
 
     fn admit(&self, shown: &Credentials) -> std::result::Result<Admitted, Outcome> {
@@ -134,7 +163,11 @@ impl Gate for Doorkeeper {
         &self,
         credentials: Credentials,
     ) -> Task<'_, std::result::Result<Admitted, Outcome>> {
-        Box::pin(async move { self.admit(&credentials) })
+        Box::pin(async move {
+            let verdict = self.admit(&credentials);
+            self.note(&credentials, &verdict);
+            verdict
+        })
     }
 
     fn authorize(&self, who: &Admitted, action: Action<'_>) -> Grant {

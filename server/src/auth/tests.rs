@@ -129,7 +129,7 @@ fn shown(
         user_name: user.map(Into::into),
         password: password.map(|p| Bytes::copy_from_slice(p.as_bytes())),
         version,
-        loopback: true,
+        peer: Some(([127, 0, 0, 1], 1).into()),
     }
 }
 
@@ -137,7 +137,7 @@ fn shown(
 fn every_issuer_is_believed_by_its_own_key() {
     let door = door(false);
     let (ed, ec, rsa) = (keys().ed, keys().ec, keys().rsa);
-    let hs = EncodingKey::from_secret(door.embedded.bytes());
+    let hs = EncodingKey::from_secret(&door.embedded.bytes());
     for (name, algorithm, kid, key) in [
         ("ed", Algorithm::EdDSA, None, &ed),
         ("ec", Algorithm::ES256, None, &ec),
@@ -333,7 +333,7 @@ fn without_issuers_of_its_own_a_token_needs_no_name() {
     let key = EmbeddedKey::load(&config).unwrap();
     let door =
         Doorkeeper { clock: || NOW_S * 1000, ..Doorkeeper::new(&config, &key, false).unwrap() };
-    let secret = EncodingKey::from_secret(key.bytes());
+    let secret = EncodingKey::from_secret(&key.bytes());
     let token = sign(Algorithm::HS256, None, &without(claims("x"), "iss"), &secret);
     assert!(door.verify(token.as_bytes()).is_ok());
 }
@@ -421,7 +421,7 @@ async fn a_revoked_device_neither_comes_in_nor_speaks() {
     assert_eq!(connect(&before).await.unwrap_err(), Code::NOT_AUTHORIZED);
     assert!(door.door.holds(&connect(&later).await.unwrap()));
     // A token that does not say when it was issued is as old as can be; another device is another.
-    let hs = EncodingKey::from_secret(door.embedded.bytes());
+    let hs = EncodingKey::from_secret(&door.embedded.bytes());
     let silent = sign(Algorithm::HS256, None, &claims(EMBEDDED_ISSUER), &hs);
     assert_eq!(connect(&silent).await.unwrap_err(), Code::NOT_AUTHORIZED);
     let laptop = with(claims(EMBEDDED_ISSUER), "dev", json!("laptop"));

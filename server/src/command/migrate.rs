@@ -6,10 +6,10 @@ use crate::config::StoreKind;
 use crate::failure::Result;
 use crate::files;
 use crate::lock::DataLock;
-use crate::store::Opened;
+use crate::store::{Opened, newer, sqlite_file};
 
-/// Runs the command. `status` ends with failure (exit code 2) only when it cannot look.
-pub(crate) fn run(action: &MigrateAction) -> Result<()> {
+/// Runs the command. `Ok(false)`: something is to be applied.
+pub(crate) fn run(action: &MigrateAction) -> Result<bool> {
     let (settings, up) = match action {
         MigrateAction::Status(settings) => (settings, false),
         MigrateAction::Up(settings) => (settings, true),
@@ -17,6 +17,15 @@ pub(crate) fn run(action: &MigrateAction) -> Result<()> {
     let config = load(&settings.sources())?.config;
     let mut lock = None;
     if config.store.kind == StoreKind::Sqlite {
+        let file = sqlite_file(&config);
+        if !up && !file.exists() {
+            out(&format!(
+                "there is no database {} yet, all is to apply: run `godwit migrate up`, or start the \
+                 server\n",
+                file.display()
+            ))?;
+            return Ok(false);
+        }
         files::data_dir(&config.server.data_dir)?;
         if up {
             lock = Some(DataLock::take(&config.server.data_dir)?);
@@ -27,6 +36,11 @@ pub(crate) fn run(action: &MigrateAction) -> Result<()> {
         let state = if up { store.up().await } else { store.status().await };
         store.close().await;
         drop(lock);
-        out(&format!("{}\n", state?))
+        let state = state?;
+        if state.newer_than_us {
+            return Err(newer(state));
+        }
+        out(&format!("{state}\n"))?;
+        Ok(state.is_current())
     })
 }

@@ -2,8 +2,10 @@
 
 use std::io::Write as _;
 
+pub(crate) mod admin;
 pub(crate) mod config;
 pub(crate) mod inbox;
+pub(crate) mod key;
 pub(crate) mod migrate;
 pub(crate) mod serve;
 pub(crate) mod token;

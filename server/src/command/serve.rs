@@ -1,6 +1,7 @@
 //! `godwit serve`, and the part of it that `godwit dev` shares.
 
 use super::{block_on, load};
+use crate::audit::Audit;
 use crate::auth::keyring::{AdminToken, EmbeddedKey};
 use crate::cli::Settings;
 use crate::failure::Result;
@@ -10,12 +11,15 @@ use crate::signals::{Signals, Wish};
 use crate::store::{Opened, Pending};
 use crate::supervisor::{self, State};
 use crate::wire::{self, Parts, Running};
-use crate::{clock, files, logging, metrics};
+use crate::{clock, exposure, files, logging, metrics};
 
 /// Runs the command until a signal ends it.
 pub(crate) fn run(settings: &Settings) -> Result<()> {
     let config = load(&settings.sources())?.config;
     logging::start(&config.log)?;
+    for warning in exposure::in_the_clear(&config) {
+        tracing::warn!("{warning}");
+    }
     files::data_dir(&config.server.data_dir)?;
     let _lock = DataLock::take(&config.server.data_dir)?;
     block_on(config.server.worker_threads, async {
@@ -28,11 +32,15 @@ pub(crate) fn run(settings: &Settings) -> Result<()> {
             key: EmbeddedKey::load(&config)?,
             admin: AdminToken::load(&config)?,
             metrics: metrics::install()?,
+            audit: Audit::start(&config)?,
             open: false,
             config,
             bound,
             store,
         };
+        for warning in exposure::warnings(&parts.config) {
+            tracing::warn!("{warning}");
+        }
         let running = wire::start(parts).await?;
         until_stopped(running, signals).await;
         Ok(())

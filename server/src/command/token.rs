@@ -3,12 +3,12 @@
 use godwit_core::ids::Identity;
 
 use super::{load, out};
-use crate::auth::keyring::EmbeddedKey;
+use crate::auth::keyring::{self, EmbeddedKey};
 use crate::auth::token::Acl;
 use crate::cli::Token;
+use crate::clock;
 use crate::config::span;
 use crate::failure::{Failure, Result};
-use crate::{clock, files};
 
 /// Runs the command: one line, the token.
 pub(crate) fn run(asked: &Token) -> Result<()> {
@@ -23,12 +23,14 @@ pub(crate) fn run(asked: &Token) -> Result<()> {
             "Choose a shorter --ttl, or raise auth.token_age_max at the servers.",
         ));
     }
-    files::data_dir(&config.server.data_dir)?;
+    // A key made here would sign tokens that no server believes.
+    let key =
+        EmbeddedKey::existing(&config)?.ok_or_else(|| keyring::missing(&keyring::path(&config)))?;
     let identity = Identity { user: asked.user.clone(), device: asked.device.clone() };
     let acl = (!asked.acl_publish.is_empty() || !asked.acl_subscribe.is_empty()).then(|| Acl {
         publish: asked.acl_publish.clone(),
         subscribe: asked.acl_subscribe.clone(),
     });
-    let token = EmbeddedKey::load(&config)?.mint(&identity, asked.ttl, acl, clock::now_ms())?;
+    let token = key.mint(&identity, asked.ttl, acl, clock::now_ms())?;
     out(&format!("{}\n", token.expose()))
 }

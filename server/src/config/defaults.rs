@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{
-    Accounts, Auth, Commit, Limits, Listen, Log, LogFormat, Policy, Presence, Receipts, Retention,
-    Server, Store, StoreKind,
+    Accounts, Audit, Auth, Commit, Limits, Listen, Log, LogFormat, Policy, Presence, Receipts,
+    Retention, Server, Store, StoreKind,
 };
 use crate::secret::Secret;
 
@@ -146,6 +146,12 @@ impl Default for Commit {
 impl Default for Retention {
     fn default() -> Self {
         Self { bodies_age_max: Duration::ZERO, interval: Duration::from_secs(60) }
+    }
+}
+
+impl Default for Audit {
+    fn default() -> Self {
+        Self { enabled: true, bytes_max: 64 * 1024 * 1024, files_max: 8 }
     }
 }
 

@@ -128,6 +128,9 @@ pub(crate) const KEYS: &[Key] = &[
     key("retention.interval", Kind::Span(SECOND, DAY)),
     key("plain.publish", Kind::Filters),
     key("plain.subscribe", Kind::Filters),
+    key("audit.enabled", Kind::Bool),
+    key("audit.bytes_max", Kind::Integer(65_536, 1 << 40)),
+    key("audit.files_max", Kind::Integer(2, 1000)),
     key("log.format", Kind::Choice(&["human", "json"])),
     key("log.filter", Kind::Text),
 ];
@@ -155,6 +158,21 @@ pub(crate) fn nearest<'a>(
         .filter(|(likeness, _)| *likeness > 0.7)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, candidate)| candidate)
+}
+
+/// The key that a variable means whose name lacks underscores: `GODWIT_LISTEN_MQTT`. `None`: it may
+/// well be somebody else's (`GODWIT_HOME`, or what Kubernetes sets for a service of that name).
+pub(crate) fn misspelt(variable: &str) -> Option<&'static str> {
+    /// So like that nobody else's name is.
+    const ALIKE: f64 = 0.95;
+    let rest = variable.strip_prefix("GODWIT_")?.to_ascii_lowercase();
+    let words: Vec<_> = rest.split('_').filter(|word| !word.is_empty()).collect();
+    let flat = words.join("_");
+    KEYS.iter()
+        .map(|key| (strsim::jaro_winkler(&flat, &key.path.replace('.', "_")), key.path))
+        .filter(|(likeness, _)| *likeness > ALIKE)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, path)| path)
 }
 
 impl Kind {

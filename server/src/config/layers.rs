@@ -70,10 +70,17 @@ impl Layers {
         self.document(text, |_| Origin::Default);
     }
 
-    /// Lays the environment over what is there; variables without the prefix are not looked at.
+    /// Lays the environment over what is there. Variables without the prefix are others' own, but for
+    /// those that are one of ours with too few underscores.
     pub(crate) fn environment(&mut self, variables: impl Iterator<Item = (String, String)>) {
         for (name, text) in variables {
-            let Some(rest) = name.strip_prefix(PREFIX) else { continue };
+            let Some(rest) = name.strip_prefix(PREFIX) else {
+                if let Some(path) = keys::misspelt(&name) {
+                    let right = variable(path);
+                    self.mistakes.push(format!("{name} is not read; did you mean {right}?"));
+                }
+                continue;
+            };
             let path = rest.to_ascii_lowercase().replace("__", ".");
             match keys::find(&path) {
                 Some(key) => self.text(key, &text, Origin::Variable(name)),

@@ -44,6 +44,7 @@ pub(crate) struct Config {
     pub(crate) commit: Commit,
     pub(crate) retention: Retention,
     pub(crate) plain: Plain,
+    pub(crate) audit: Audit,
     pub(crate) log: Log,
 }
 
@@ -246,6 +247,14 @@ pub(crate) struct Retention {
 pub(crate) struct Plain {
     pub(crate) publish: Vec<String>,
     pub(crate) subscribe: Vec<String>,
+}
+
+/// `[audit]`
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub(crate) struct Audit {
+    pub(crate) enabled: bool,
+    pub(crate) bytes_max: u64,
+    pub(crate) files_max: u32,
 }
 
 /// `[log]`

@@ -1,6 +1,7 @@
 //! What must hold between values, beyond what each allows by itself.
 
 use super::{Config, StoreKind};
+use crate::secret::REDACTED;
 
 /// Bytes of a packet beside the body: topic, properties, protobuf around it.
 const PACKET_ROOM: usize = 1024;
@@ -69,6 +70,14 @@ fn check_roles(config: &Config, must: &mut dyn FnMut(bool, &str)) {
     must(
         config.store.kind != StoreKind::Postgres || !config.store.postgres_url.is_empty(),
         "store.postgres_url is needed with store.kind = \"postgres\"",
+    );
+    must(
+        // What `config print` writes in place of the secret reads back.
+        ["", REDACTED].contains(&config.store.postgres_url.expose())
+            || ["postgres://", "postgresql://"]
+                .iter()
+                .any(|scheme| config.store.postgres_url.expose().starts_with(scheme)),
+        "store.postgres_url must begin with postgres:// (or postgresql://)",
     );
     let files = [&config.listen.tls_cert_file, &config.listen.tls_key_file];
     let named = files.iter().filter(|file| !file.as_os_str().is_empty()).count();

@@ -109,7 +109,14 @@ fn mistakes_elsewhere_name_the_variable_or_the_argument() {
     let message = load_file("", &[], &[("log.formt", "json")]).unwrap_err();
     assert!(message.contains("the command line: no such key: log.formt; did you mean log.format?"));
     // Others' variables are not ours to judge.
-    assert!(load_file("", &[("GODWIT_HOME", "x"), ("PATH", "y")], &[]).is_ok());
+    for name in ["GODWIT_HOME", "PATH", "GODWIT_STORE_PORT", "GODWIT_SERVER_SERVICE_HOST"] {
+        assert!(load_file("", &[(name, "x")], &[]).is_ok(), "{name}");
+    }
+    for name in ["GODWIT_LISTEN_MQTT", "GODWIT_LISTEN__MQTT", "GODWIT_LISTEN_MQQT"] {
+        let message = load_file("", &[(name, "x")], &[]).unwrap_err();
+        assert!(message.contains(&format!("{name} is not read")), "{message}");
+        assert!(message.contains("did you mean GODWIT__LISTEN__MQTT?"), "{message}");
+    }
 }
 
 #[test]
@@ -141,6 +148,8 @@ fn relations_are_checked() {
         ("limits.conversation_sends_per_s=0", ""),
         ("presence.offline_delay_min=21s", "presence.offline_delay_max"),
         ("store.kind=postgres", "store.postgres_url is needed"),
+        ("store.postgres_url=mysql://u:hunter2@h/d", "must begin with postgres://"),
+        ("store.postgres_url=postgresql://h/d", ""),
         ("listen.mqtts=127.0.0.1:8883", "listen.tls_cert_file"),
         ("listen.tls_cert_file=x.pem", "listen.tls_key_file"),
         ("listen.http=127.0.0.1:1883", "listen.mqtt and listen.http are the same"),

@@ -10,6 +10,7 @@ mod setup;
 mod tests;
 mod welcome;
 
+use crate::audit::Audit;
 use crate::auth::keyring::{AdminToken, EmbeddedKey};
 use crate::cli::Dev;
 use crate::command::serve::until_stopped;
@@ -20,7 +21,7 @@ use crate::lock::DataLock;
 use crate::signals::Signals;
 use crate::store::{Opened, Pending};
 use crate::wire::{self, Parts};
-use crate::{clock, files, logging, metrics};
+use crate::{clock, exposure, files, logging, metrics};
 use welcome::Welcome;
 
 /// Runs the command until a signal ends it.
@@ -31,6 +32,10 @@ pub(crate) fn run(asked: &Dev) -> Result<()> {
         setup::refuse_beyond_loopback(&config)?;
     }
     logging::start(&config.log)?;
+    let reachable = exposure::dev_reachable(&config);
+    for warning in &reachable {
+        tracing::warn!("{warning}");
+    }
     let data_dir = config.server.data_dir.clone();
     let _lock = DataLock::take(&data_dir)?;
     let record = data_dir.join("dev.json");
@@ -46,17 +51,22 @@ pub(crate) fn run(asked: &Dev) -> Result<()> {
         let (key, admin) = (EmbeddedKey::load(&config)?, AdminToken::load(&config)?);
         let welcome = Welcome {
             users: people::tokens(&key, &config, now_ms)?,
-            admin: admin.secret().clone(),
+            admin: admin.secret(),
             conversation,
             moved: setup::moved(&config, &bound),
             addresses: bound.addresses.clone(),
             open: asked.open,
+            reachable,
             data_dir: data_dir.clone(),
         };
+        for warning in exposure::warnings(&config) {
+            tracing::warn!("{warning}");
+        }
+        let audit = Audit::start(&config)?;
         let metrics = metrics::install()?;
         let open = asked.open;
         let running =
-            wire::start(Parts { config, bound, store, key, admin, metrics, open }).await?;
+            wire::start(Parts { config, bound, store, key, admin, metrics, audit, open }).await?;
         if open {
             tracing::warn!("OPEN: anonymous clients may do everything on plain topics");
         }

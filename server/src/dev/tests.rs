@@ -105,6 +105,7 @@ fn what_is_told() {
         moved: vec![("mqtt", at(1), at(2))],
         addresses: vec![("mqtt", at(2)), ("ws", at(3)), ("wss", at(4)), ("http", at(5))],
         open: true,
+        reachable: vec!["listen.mqtt = 0.0.0.0:2 is open".to_owned()],
         data_dir: dir.path().to_owned(),
     };
     let record: Value = serde_json::from_str(&welcome.record()).unwrap();
@@ -129,6 +130,7 @@ fn what_is_told() {
         "-t c/AAAAAAAAAAAAAAAAAAAAAA/hello-1 -m 'hello, bob' -P ey",
         "mosquitto_pub -V 5",
         "OPEN",
+        "WARNING: listen.mqtt = 0.0.0.0:2 is open.",
     ] {
         assert!(text.contains(part), "{part:?} is not in {text}");
     }

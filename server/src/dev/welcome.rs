@@ -21,6 +21,8 @@ pub(super) struct Welcome {
     pub(super) moved: Vec<(&'static str, SocketAddr, SocketAddr)>,
     pub(super) addresses: Vec<(&'static str, SocketAddr)>,
     pub(super) open: bool,
+    /// One sentence for each listener that other machines reach.
+    pub(super) reachable: Vec<String>,
     pub(super) data_dir: PathBuf,
 }
 
@@ -90,6 +92,9 @@ impl Welcome {
                 "\n  OPEN: every program on this machine may connect without a token, under any \
                  client id,\n  and use every plain topic. Never serve others like this.\n",
             );
+        }
+        for warning in &self.reachable {
+            let _ = write!(text, "\n  WARNING: {warning}.\n");
         }
         text.push_str("\nCtrl-C stops it.\n");
         text

@@ -44,10 +44,14 @@ impl Dev {
     }
 
     fn get(&self, path: &str, token: &str) -> String {
+        self.request("GET", path, token)
+    }
+
+    fn request(&self, method: &str, path: &str, token: &str) -> String {
         let host = self.field("http").strip_prefix("http://").unwrap();
         let mut stream = TcpStream::connect(host).unwrap();
         let head = format!(
-            "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer {token}\r\n\r\n"
+            "{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer {token}\r\n\r\n"
         );
         stream.write_all(head.as_bytes()).unwrap();
         let mut answer = String::new();
@@ -134,6 +138,36 @@ fn a_whole_life() {
     // SIGHUP reads again and goes on.
     dev.signal("-HUP");
     assert_eq!(connect(&mqtt, "bob:phone", "bob", &bob), 0);
+
+    // What operators do is written down, by name; scopes hold; a new token is good after SIGHUP.
+    let arguments = ["admin", "add", "support", "--scopes", "read", "--data", dir.text()];
+    let support = done(&godwit(&arguments).output().unwrap());
+    dev.signal("-HUP");
+    let start = Instant::now();
+    let path = format!("/v1/conversations/{cid}");
+    while !dev.get(&path, support.trim()).starts_with("HTTP/1.1 200") {
+        assert!(start.elapsed() < PATIENCE, "the new token is not read");
+    }
+    let refused = dev.request("DELETE", "/v1/devices/phone?user=bob", support.trim());
+    assert!(refused.starts_with("HTTP/1.1 403"), "{refused}");
+    let admin = dev.field("admin_token").to_owned();
+    assert!(dev.get("/v1/users/bob", &admin).starts_with("HTTP/1.1 200"));
+    let read = |name: &str| std::fs::read_to_string(dir.path().join(name)).unwrap();
+    let wanted = [
+        ("audit.log", format!("\"GET {path}\",\"who\":\"operator:support\"")),
+        ("audit.log", "\"outcome\":\"403\",".to_owned()),
+        ("audit.log", "\"GET /v1/users/bob\",\"who\":\"operator:operator\"".to_owned()),
+        ("audit.log", "\"event\":\"reload\"".to_owned()),
+        ("audit-connects.log", "\"who\":\"bob:phone\"".to_owned()),
+        ("audit-connects.log", "\"outcome\":\"0x86\"".to_owned()),
+        ("audit-connects.log", "\"address\":\"127.0.0.1:".to_owned()),
+    ];
+    for (file, part) in &wanted {
+        while !read(file).contains(part.as_str()) {
+            assert!(start.elapsed() < PATIENCE, "{part} is not in {file}: {}", read(file));
+        }
+        assert!(!read(file).contains(&admin) && !read(file).contains(&bob), "a token in {file}");
+    }
 
     let took = dev.stop();
     assert!(took < Duration::from_secs(6), "{took:?}");

@@ -132,6 +132,7 @@ impl World {
             announce,
             door,
             admin: AdminToken::new(ADMIN).unwrap(),
+            audit: Audit::start(&config).unwrap(),
             accounts: Accounts::new(&config, &key),
             rates: Rates::new(config.limits.requests_per_s),
             metrics: PrometheusBuilder::new().build_recorder().handle(),
