@@ -10,6 +10,7 @@ use crate::limits::{
     CHANGE_USERS_MAX, DESCRIPTION_CHARS_MAX, EXPIRY_S_MAX, MEMBERS_MAX, TITLE_CHARS_MAX,
 };
 use crate::membership::{Conversation, ConversationKind, History, Member, Role, Stamp};
+use crate::text;
 
 mod body;
 
@@ -405,31 +406,16 @@ fn set_details(
 
 /// Whether details keep to their bounds. Errors: [`Refused::Malformed`].
 pub fn check_details(set: &DetailsChange) -> Result<(), Refused> {
-    check_text("title", set.title.as_deref(), TITLE_CHARS_MAX, false)?;
-    check_text("description", set.description.as_deref(), DESCRIPTION_CHARS_MAX, true)?;
+    let title = set.title.as_deref().unwrap_or_default();
+    let description = set.description.as_deref().unwrap_or_default();
+    text::line(title, TITLE_CHARS_MAX)
+        .map_err(|fault| Refused::Malformed(format!("the title {fault}")))?;
+    text::lines(description, DESCRIPTION_CHARS_MAX)
+        .map_err(|fault| Refused::Malformed(format!("the description {fault}")))?;
     if set.expiry_s.is_some_and(|s| s > EXPIRY_S_MAX) {
         return Err(Refused::Malformed(format!(
             "messages may disappear after at most {EXPIRY_S_MAX} seconds"
         )));
-    }
-    Ok(())
-}
-
-fn check_text(
-    what: &str,
-    text: Option<&str>,
-    chars_max: usize,
-    lines: bool,
-) -> Result<(), Refused> {
-    let Some(text) = text else { return Ok(()) };
-    let count = text.chars().count();
-    if count > chars_max {
-        return Err(Refused::Malformed(format!(
-            "the {what} has {count} characters, at most {chars_max} are allowed"
-        )));
-    }
-    if text.chars().any(|c| c.is_control() && !(lines && c == '\n')) {
-        return Err(Refused::Malformed(format!("the {what} holds control characters")));
     }
     Ok(())
 }

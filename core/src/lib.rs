@@ -9,7 +9,7 @@
 //! 2. [`entry`]: one place of a conversation's log, and the chain over it.
 //! 3. [`commit`]: sends, their fates, and the pure decision that both stores share.
 //! 4. [`membership`]: conversations, members, roles; [`change`]: how they change; [`policy`]: who
-//!    may do what, and for how long.
+//!    may do what, and for how long; [`text`]: what may be a title or a name.
 //! 5. [`cursor`] and [`session`]: where a device stands in the logs, and what is kept for it;
 //!    [`receipt`]: how far a user has got.
 //! 6. [`rate`], [`typing`], [`presence`]: what passes and is kept nowhere, under a time that comes in.
@@ -38,4 +38,5 @@ pub mod receipt;
 pub mod session;
 pub mod store;
 pub mod stored;
+pub mod text;
 pub mod typing;

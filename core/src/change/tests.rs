@@ -118,6 +118,7 @@ fn who_may_change_whom() {
         (Some("bob"), title("Trip", None), Err("only an owner or an admin")),
         (Some("alice"), title("", None), Err("nothing to change")),
         (Some("alice"), title("a\nb", None), Err("control characters")),
+        (Some("alice"), title("   ", None), Err("title is blank")),
         (Some("alice"), title(&"x".repeat(129), None), Err("129 characters")),
         (Some("alice"), title("Trip", Some(5)), Err("beyond the head")),
     ];

@@ -8,6 +8,7 @@ use crate::ids::{ConversationId, Seq, UserId};
 use crate::limits::{EDITS_MAX, MENTIONS_MAX, REACTION_BYTES_MAX, REACTIONS_PER_USER_MAX};
 use crate::membership::ConversationKind;
 use crate::policy::Policy;
+use crate::text;
 
 /// Decides a batch.
 ///
@@ -144,6 +145,9 @@ fn refuse_about(
         }
         Act::React { .. } if send.body.len() > REACTION_BYTES_MAX => {
             Fate::Malformed("a reaction has at most 64 bytes")
+        }
+        Act::React { .. } if text::reaction(&send.body).is_err() => {
+            Fate::Malformed("a reaction is a text that can be seen, without control characters")
         }
         Act::React { .. } if target.repeats >= REACTIONS_PER_USER_MAX => {
             Fate::Malformed("a user may react to a message at most 20 times")

@@ -6,6 +6,7 @@ use axum::http::request::Parts;
 use godwit_core::ids::{ConversationId, UserId};
 use godwit_core::limits::TITLE_CHARS_MAX;
 use godwit_core::membership::{History, Role};
+use godwit_core::text;
 use serde::de::{DeserializeOwned, Deserializer};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -73,16 +74,7 @@ pub(crate) fn nullable<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
 
 /// A name for people: of a user, of a device.
 pub(crate) fn name(text: &str) -> Result<(), Problem> {
-    let count = text.chars().count();
-    if count > TITLE_CHARS_MAX {
-        return Err(Problem::bad(format!(
-            "name has {count} characters, at most {TITLE_CHARS_MAX} are allowed"
-        )));
-    }
-    if text.chars().any(char::is_control) {
-        return Err(Problem::bad("name holds control characters"));
-    }
-    Ok(())
+    text::line(text, TITLE_CHARS_MAX).map_err(|fault| Problem::bad(format!("name {fault}")))
 }
 
 /// `true` or `false` of the query string; absent: `false`.

@@ -89,12 +89,12 @@ async fn title_and_description_do_not_meet(side: Side<'_>) {
     let known = owner.look(&cid).await.head_seq;
     tokio::join!(
         write(&mut adam, &cid, title("Trip"), known),
-        write(&mut owner, &cid, description("to the sea\nand back"), known),
+        write(&mut owner, &cid, description("to the sea\r\n\tand back"), known),
     );
     let group = owner.look(&cid).await;
     assert_eq!(
         (group.title.as_str(), group.description.as_str()),
-        ("Trip", "to the sea\nand back")
+        ("Trip", "to the sea\r\n\tand back")
     );
     let mut laptop = side.chat("olga", "laptop").await;
     write(&mut adam, &cid, title("Long trip"), group.head_seq).await;

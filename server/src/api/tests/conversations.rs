@@ -59,6 +59,8 @@ async fn creation_is_refused_with_what_and_where() {
         ),
         (r#"{"kind":"group","members":["a"],"history":"some"}"#, "unknown variant `some`"),
         (r#"{"kind":"group","members":["a"],"title":"a\nb"}"#, "control characters"),
+        (r#"{"kind":"group","members":["a"],"title":"   "}"#, "the title is blank"),
+        (r#"{"kind":"group","members":["a"],"description":" \n"}"#, "the description is blank"),
         (r#"{"kind":"group","members":["a"],"expiry_s":99999999}"#, "at most 31622400 seconds"),
         (r#"{"kind":"group","members":["a"],"expiry_s":-1}"#, "invalid value"),
         (long.as_str(), "129 characters, at most 128"),

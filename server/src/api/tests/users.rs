@@ -59,6 +59,7 @@ async fn what_is_no_account_and_no_login() {
         (r#"{"id":"d"}"#, "missing field `password`"),
         (r#"{"id":"d","password":"12345678","admin":true}"#, "unknown field `admin`"),
         (r#"{"id":"d","password":"12345678","name":"a\tb"}"#, "control characters"),
+        (r#"{"id":"d","password":"12345678","name":" \u200b "}"#, "name is blank"),
     ] {
         world.ask("POST", "/v1/users", ADMIN, body).await.refused(400, "bad_request", part);
     }
