@@ -37,6 +37,8 @@ pub(crate) enum Command {
     Fanout(Fanout),
     /// Pairs, first alone and then beside one large group that speaks; in turns. Godwit only.
     Isolation(Isolation),
+    /// Let a crowd come and go, and see what memory the server keeps of it.
+    Soak(Soak),
     /// The bytes of a typing packet. Godwit only.
     Typing(Typing),
 }
@@ -59,6 +61,29 @@ pub(crate) struct Idle {
     /// Seconds to hold them before memory is read.
     #[arg(long, default_value = "5", value_parser = seconds)]
     pub(crate) settle: Duration,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Soak {
+    #[command(flatten)]
+    pub(crate) peer: Peer,
+    #[command(flatten)]
+    pub(crate) output: Output,
+    /// Users, each of whom connects, subscribes and leaves once.
+    #[arg(long, default_value_t = 100_000)]
+    pub(crate) users: usize,
+    /// Users connected at the same time.
+    #[arg(long, default_value_t = 2_000)]
+    pub(crate) at_once: usize,
+    /// Connections being opened at once.
+    #[arg(long, default_value_t = 128)]
+    pub(crate) concurrency: usize,
+    /// Seconds after the last has gone before memory is read.
+    #[arg(long, default_value = "30", value_parser = seconds)]
+    pub(crate) settle: Duration,
+    /// The memory after all have gone, as a multiple of that before, at most.
+    #[arg(long, default_value_t = 1.2)]
+    pub(crate) growth_max: f64,
 }
 
 #[derive(Debug, Args)]

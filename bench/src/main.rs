@@ -46,6 +46,7 @@ fn run(command: Command) -> miette::Result<ExitCode> {
         Command::Storm(args) => args.output.json,
         Command::Fanout(args) => args.output.json,
         Command::Isolation(args) => args.output.json,
+        Command::Soak(args) => args.output.json,
         Command::Typing(args) => args.output.json,
     };
     let report = measure(command)?;
@@ -62,6 +63,7 @@ fn measure(command: Command) -> miette::Result<Report> {
         Command::Storm(args) => load::storm::storm(args),
         Command::Fanout(args) => load::pairs::fanout(args),
         Command::Isolation(args) => load::isolation::isolation(&args),
+        Command::Soak(args) => load::soak::soak(args),
         Command::Typing(args) => load::typing::typing(args),
     }
 }

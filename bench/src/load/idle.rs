@@ -44,7 +44,9 @@ pub(crate) fn idle(args: Idle) -> miette::Result<Report> {
     })
 }
 
-fn memory(machine: &Machinery, connected: usize) -> Vec<Memory> {
+/// What the watched processes had before and have now, and how much of the growth falls on each of so
+/// many connections.
+pub(super) fn memory(machine: &Machinery, connected: usize) -> Vec<Memory> {
     machine
         .processes
         .iter()
