@@ -166,6 +166,7 @@ impl Committer {
     async fn commit(&self, sends: Vec<Send>, waiting: Vec<Waiting>) {
         let begun = Instant::now();
         let oldest = waiting.iter().map(|w| w.since).min().unwrap_or(begun);
+        metrics::stage("queue", begun.duration_since(oldest));
         let deadline = oldest + self.options.hold_max;
         let mut lost = false;
         match self.commit_until(&sends, deadline, &mut lost).await {
@@ -174,6 +175,7 @@ impl Committer {
                 #[allow(clippy::cast_precision_loss)]
                 ::metrics::histogram!(metrics::COMMIT_SENDS).record(sends.len() as f64);
                 ::metrics::histogram!(metrics::COMMIT_SECONDS).record(begun.elapsed());
+                metrics::stage("commit", begun.elapsed());
                 ::metrics::counter!(metrics::COMMITS, "result" => "done").increment(1);
                 self.finish(committed, waiting);
             }
@@ -252,6 +254,7 @@ impl Committer {
 
     /// Stages 5 and 6: the senders are told, then everybody else.
     fn finish(&self, committed: Committed, waiting: Vec<Waiting>) {
+        let begun = Instant::now();
         let told = waiting.into_iter().zip(committed.fates).map(|(who, fate): (_, Fate)| {
             let (outcome, label) = fate::outcome(fate);
             (who, outcome, label)
@@ -265,6 +268,7 @@ impl Committer {
         if !announcements.is_empty() {
             self.announce.announce(&announcements);
         }
+        metrics::stage("ack", begun.elapsed());
     }
 }
 
@@ -272,6 +276,7 @@ impl Committer {
 fn withhold(waiting: Vec<Waiting>) {
     ::metrics::counter!(metrics::COMMITS, "result" => "withheld").increment(1);
     for who in waiting {
+        fate::count_lost(&who.session, &who.ack, &who.about, "withheld", &Outcome::WITHHELD);
         who.ack.settle(Outcome::WITHHELD);
     }
 }

@@ -1,6 +1,7 @@
 //! Stage 5: the one table from a send's fate to what the sender is told, and the telling.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -50,6 +51,9 @@ pub(crate) fn answer(told: Vec<(Waiting, Outcome, &'static str)>) {
     let mut sessions: Vec<Arc<DeviceSession>> = Vec::new();
     for (who, outcome, label) in told {
         ::metrics::counter!(metrics::SENDS, "fate" => label).increment(1);
+        if outcome.code.is_error() {
+            count_lost(&who.session, &who.ack, &who.about, label, &outcome);
+        }
         if tell(&who.session, &who.about, &outcome)
             && !sessions.iter().any(|s| Arc::ptr_eq(s, &who.session))
         {
@@ -60,6 +64,35 @@ pub(crate) fn answer(told: Vec<(Waiting, Outcome, &'static str)>) {
     for session in sessions {
         session.flush_fates();
     }
+}
+
+/// A send with QoS 0 that was not stored: no PUBACK tells its sender. It is counted, said in the log
+/// once for a connection, and told on `a` (MQTT 5 or 3.1.1) to whoever reads that.
+pub(crate) fn count_lost(
+    session: &DeviceSession,
+    ack: &Ack,
+    about: &About,
+    label: &'static str,
+    outcome: &Outcome,
+) {
+    if ack.is_awaited() || about.conversation.is_none() {
+        return;
+    }
+    ::metrics::counter!(metrics::QOS_0_LOST, "fate" => label).increment(1);
+    if session.lost_qos_0.swap(true, Ordering::Relaxed) {
+        return;
+    }
+    let who = session.identity();
+    tracing::info!(
+        stage = "ack",
+        user.id = %who.user,
+        device.id = %who.device,
+        fate = label,
+        code = %outcome.code,
+        reason = outcome.text(),
+        "a send with QoS 0 was not stored, and no PUBACK says so: sends want QoS 1. Further ones of \
+         this connection are only counted"
+    );
 }
 
 /// Refuses a publish that is no send (a report, a request, a topic that is none): the PUBACK, and

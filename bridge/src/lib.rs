@@ -82,6 +82,11 @@ use tokio::task::JoinHandle;
 pub use crate::options::Options;
 pub use crate::topic::{TOPICS, Topic, Way};
 
+/// Gives the bridge's metrics their help. Once the recorder is there.
+pub fn describe_metrics() {
+    metrics::describe();
+}
+
 use crate::feeds::{Feeds, Wish};
 use crate::inner::Inner;
 use crate::session::DeviceSession;

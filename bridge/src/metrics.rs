@@ -1,5 +1,9 @@
 //! The names of the bridge's metrics.
 
+use std::time::Duration;
+
+use ::metrics::{describe_counter, describe_gauge, describe_histogram};
+
 /// Sends by what became of them; label `fate`.
 pub(crate) const SENDS: &str = "godwit_sends_total";
 /// Commits of batches; label `result`.
@@ -34,3 +38,36 @@ pub(crate) const LARGE_QUEUE: &str = "godwit_large_group_queue_entries";
 /// (`watch`), a user's (`presence`), an entry of a large group that the devices have to read
 /// (`large_group`).
 pub(crate) const SHED: &str = "godwit_shed_total";
+/// Seconds that a stage took; label `stage`: `queue` (the oldest send of a batch, from ingest to the
+/// begin of its commit), `commit` (one batch), `ack` (its senders and the bus told), `route` (from an
+/// entry's own time to its members' devices, so it spans all of these).
+pub(crate) const STAGE: &str = "godwit_stage_seconds";
+/// Sends with QoS 0 that were not stored, and whose senders got no PUBACK that says so; label `fate`.
+pub(crate) const QOS_0_LOST: &str = "godwit_qos_0_lost_total";
+
+/// Gives the metrics their help. Once the recorder is there.
+pub(crate) fn describe() {
+    describe_counter!(SENDS, "Sends, by what became of them");
+    describe_counter!(COMMITS, "Commits of batches, by result");
+    describe_histogram!(COMMIT_SENDS, "Sends in one commit");
+    describe_histogram!(COMMIT_SECONDS, "Seconds that one commit took, tries included");
+    describe_gauge!(QUEUE_SENDS, "Sends that wait for a commit");
+    describe_counter!(DELIVERIES, "Deliveries given to the broker: pushed, or read from the log");
+    describe_counter!(GAPS, "Gaps seen in announcements and read from the log");
+    describe_gauge!(DEVICES, "Devices online at this bridge");
+    describe_counter!(STORE_FAILURES, "Operations of the store that failed, by operation and kind");
+    describe_counter!(RECEIPTS_TOLD, "Messages with receipts given to the broker");
+    describe_counter!(RECEIPTS_DROPPED, "Receipts left out because too many waited");
+    describe_counter!(TYPING, "Typing events given to the broker");
+    describe_counter!(PRESENCE, "Presence events given to the broker");
+    describe_counter!(NOTICES, "Head notices given to the broker");
+    describe_gauge!(LARGE_QUEUE, "Entries that wait for the fan-out of large groups");
+    describe_counter!(SHED, "What was left out because there was too much, by what");
+    describe_histogram!(STAGE, "Seconds that a stage took, by stage: queue, commit, ack, route");
+    describe_counter!(QOS_0_LOST, "Sends with QoS 0 that were not stored, by what became of them");
+}
+
+/// Notes how long a stage took.
+pub(crate) fn stage(stage: &'static str, took: Duration) {
+    ::metrics::histogram!(STAGE, "stage" => stage).record(took);
+}

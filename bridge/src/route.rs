@@ -1,7 +1,7 @@
 //! Stage 6: a committed entry finds the devices that are connected here.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use godwit_core::bus::Announcement;
 use godwit_core::change::Change;
@@ -114,7 +114,10 @@ fn deliver(
     if known.large || state.pooled > 0 {
         return pool(inner, route, state, known, entry, gap);
     }
-    let rendered = Rendered::new(entry, crate::ingest::now_ms());
+    let now_ms = crate::ingest::now_ms();
+    let took = Duration::from_millis(now_ms.saturating_sub(entry.time_ms));
+    metrics::stage("route", took);
+    let rendered = Rendered::new(entry, now_ms);
     for member in known.members.iter().filter(|member| entry.seq > member.joined) {
         inner.online.each(&member.user, |session| match gap {
             None => session.offer(&rendered),

@@ -1,6 +1,7 @@
 //! One connected device: its publishes going up, its feeds coming down.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use godwit_core::cursor::{Feed, Mark, Opening, SubscriptionChange};
@@ -34,6 +35,8 @@ pub(crate) struct DeviceSession {
     pub(crate) line: Mutex<delay::Line>,
     /// Requests on `q/`; held alone.
     pub(crate) questions: Mutex<query::Line>,
+    /// A send with QoS 0 was lost, and that was said.
+    pub(crate) lost_qos_0: AtomicBool,
     /// Itself, for the tasks that it starts.
     pub(crate) me: std::sync::Weak<Self>,
 }
@@ -55,6 +58,7 @@ impl DeviceSession {
             feeds,
             line: Mutex::default(),
             questions: Mutex::default(),
+            lost_qos_0: AtomicBool::new(false),
             me: me.clone(),
         })
     }

@@ -1,14 +1,18 @@
 //! Stage 5: PUBACKs wait for their outcomes and leave in the order of receipt.
 
 use std::collections::VecDeque;
+use std::time::Instant;
 
-use godwit_core::edge::Outcome;
+use godwit_core::edge::{Detail, Outcome};
+
+use crate::metrics;
 
 /// One publish that waits.
 #[derive(Debug)]
 struct Slot {
     packet_id: u16,
     outcome: Option<Outcome>,
+    since: Instant,
 }
 
 /// The publishes of one connection that wait, in order; bounded by Receive Maximum. Allocates
@@ -33,7 +37,7 @@ impl Acks {
     pub(crate) fn push(&mut self, packet_id: u16) -> u32 {
         // The length is bounded by Receive Maximum, a u16.
         let offset = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
-        self.slots.push_back(Slot { packet_id, outcome: None });
+        self.slots.push_back(Slot { packet_id, outcome: None, since: Instant::now() });
         self.first.wrapping_add(offset)
     }
 
@@ -57,6 +61,9 @@ impl Acks {
         self.first = self.first.wrapping_add(1);
         if self.slots.is_empty() {
             self.slots = VecDeque::new();
+        }
+        if outcome.detail != Detail::Withheld {
+            metrics::acknowledged(slot.since);
         }
         Some((slot.packet_id, outcome))
     }

@@ -15,6 +15,7 @@ use tokio::task::JoinHandle;
 
 use crate::client::{Client, DueWill, Registry, Will};
 use crate::clock::now_s;
+use crate::journal::Journal;
 use crate::limits::REFUSALS_MAX;
 use crate::listen::{Accept, Census, Listener, Socket};
 use crate::options::Options;
@@ -32,6 +33,8 @@ pub(crate) struct Shared {
     pub(crate) alive: AtomicUsize,
     /// Permits to tell connections beyond the census why they are closed.
     refusals: Arc<Semaphore>,
+    /// Tells operators who was refused, and who has left.
+    pub(crate) journal: Journal,
     /// `true`: no connection is let in any more.
     pub(crate) stop: watch::Sender<bool>,
 }
@@ -170,6 +173,7 @@ impl Broker {
             router,
             alive: AtomicUsize::new(0),
             refusals: Arc::new(Semaphore::new(REFUSALS_MAX)),
+            journal: Journal::default(),
             stop: watch::Sender::new(false),
         });
         let stopped = shared.stop.subscribe();

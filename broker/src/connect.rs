@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use godwit_core::edge::{
@@ -56,15 +56,17 @@ async fn shake_hands(
     let hello = match hello {
         Ok(hello) => hello?,
         Err((version, outcome)) => {
+            shared.journal.refused(peer, "", &outcome);
             turn_away(&mut socket, &codec, version, &outcome).await;
             return None;
         }
     };
-    let version = hello.version;
+    let (version, claimed, since) = (hello.version, hello.client_id.clone(), Instant::now());
     match Box::pin(admit(&shared, *hello, peer)).await {
         Ok(Arrival { entered, turn, welcome, kept }) => {
             let mut connection =
                 Box::new(Connection::new(shared, version, (socket, peer), codec, input, entered));
+            metrics::connected(welcome.session_present, since);
             reply::welcome(&connection.codec, version, welcome, &mut connection.output);
             if let Some(kept) = kept {
                 connection.resend(kept.inflight);
@@ -76,6 +78,7 @@ async fn shake_hands(
             Some((connection, turn))
         }
         Err(outcome) => {
+            shared.journal.refused(peer, &claimed, &outcome);
             turn_away(&mut socket, &codec, version, &outcome).await;
             None
         }
@@ -125,7 +128,6 @@ pub(crate) async fn refuse(mut socket: Socket, why: &Outcome, packet_bytes_max: 
 
 async fn turn_away(socket: &mut Socket, codec: &Codec, version: Version, outcome: &Outcome) {
     metrics::turned_away(outcome.code);
-    tracing::debug!(stage = "session", code = %outcome.code, "turned away");
     let mut out = BytesMut::new();
     reply::turn_away(codec, version, outcome, &mut out);
     say_goodbye(socket, &out).await;
@@ -154,7 +156,8 @@ async fn admit(shared: &Arc<Shared>, hello: Hello, peer: SocketAddr) -> Result<A
         version: hello.version,
         peer: Some(peer),
     };
-    let admitted = Arc::new(shared.gate.authenticate(credentials).await?);
+    let verdict = shared.gate.authenticate(credentials).await;
+    let admitted = Arc::new(verdict.inspect_err(metrics::authentication_failed)?);
     check_will(shared, &hello, &admitted)?;
     let expiry_s = session_expiry(shared, &hello);
     let (client, turn, link, found) = claim(shared, &hello, &admitted).await?;
@@ -340,7 +343,7 @@ fn welcome_of(
 
 /// The end: the client is told, the session is kept or over, the will is sent or waits.
 async fn finish(mut connection: Box<Connection>, turn: Turn, end: End) {
-    tracing::debug!(stage = "session", why = end.why, code = ?end.code, "connection ended");
+    connection.shared.journal.ended(connection.peer, &connection.admitted, end.code, end.why);
     metrics::ended(end.code);
     if let Some(code) = end.code {
         let (codec, version) = (&connection.codec, connection.version);

@@ -99,7 +99,11 @@ impl Connection {
                 Ok(())
             }
             // [MQTT-4.12.1-2]
-            _ => Err(End::cut(Code::NOT_AUTHORIZED, "the fresh token is not good for this client")),
+            other => {
+                let outcome = other.err().unwrap_or(Outcome::refused(Code::NOT_AUTHORIZED, ""));
+                metrics::authentication_failed(&outcome);
+                Err(End::cut(Code::NOT_AUTHORIZED, "the fresh token is not good for this client"))
+            }
         }
     }
 

@@ -1,9 +1,12 @@
 //! Stages 7 and 8: the window of QoS 1 deliveries that wait for the client's PUBACK.
 
 use std::collections::VecDeque;
+use std::time::Instant;
 
 use godwit_core::cursor::Mark;
 use godwit_core::edge::Delivery;
+
+use crate::metrics;
 
 /// One delivery in flight.
 #[derive(Debug)]
@@ -13,6 +16,8 @@ pub(crate) struct Flight {
     /// For plain topics, whose messages stand in no log: what to send again to a kept session.
     plain: Option<Delivery>,
     acknowledged: bool,
+    /// When it was sent, for one in eight: a clock is read twice for each.
+    since: Option<Instant>,
 }
 
 /// The window. A flight holds its place until all before it are acknowledged, so marks come out in
@@ -44,7 +49,8 @@ impl Inflight {
             }
         }
         let packet_id = self.last_id;
-        self.flights.push_back(Flight { packet_id, mark, plain, acknowledged: false });
+        let since = (packet_id % 8 == 1).then(Instant::now);
+        self.flights.push_back(Flight { packet_id, mark, plain, acknowledged: false, since });
         packet_id
     }
 
@@ -55,6 +61,7 @@ impl Inflight {
             mark: None,
             plain: Some(plain),
             acknowledged: false,
+            since: None,
         });
     }
 
@@ -63,6 +70,9 @@ impl Inflight {
         let Some(flight) = self.flights.iter_mut().find(|f| f.packet_id == packet_id) else {
             return false;
         };
+        if let Some(since) = flight.since.take() {
+            metrics::confirmed(since);
+        }
         let known = !std::mem::replace(&mut flight.acknowledged, true);
         while self.flights.front().is_some_and(|f| f.acknowledged) {
             marks.extend(self.flights.pop_front().and_then(|f| f.mark));

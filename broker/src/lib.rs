@@ -11,7 +11,7 @@
 //! 3. `connection`: the steady state; `codec`, `packet`, `reply`: bytes and packets (stage 2);
 //! 4. `inbound`: publishes and subscriptions going up; `acks`: PUBACKs held and released (stage 5);
 //! 5. `link`: the mailbox of a connection; `outbound`, `inflight`: deliveries (stages 7 and 8);
-//! 6. `router`: plain topics; `sweep`: deadlines; `quota`, `limits`: the bounds.
+//! 6. `router`: plain topics; `sweep`: deadlines; `journal`: who was refused and who has left; `quota`, `limits`: the bounds.
 //!
 //! Memory: an idle connection owns its task, its mailbox and its entry in the registry; buffers
 //! belong to the thread, queues are allocated when something waits in them.
@@ -28,6 +28,7 @@ mod connect;
 mod connection;
 mod inbound;
 mod inflight;
+mod journal;
 mod limits;
 mod link;
 pub mod listen;
@@ -47,3 +48,8 @@ pub use codec::probe;
 /// The border that an embedder implements, under the name it has here.
 pub use godwit_core::edge;
 pub use options::Options;
+
+/// Gives the broker's metrics their help. Once the recorder is there.
+pub fn describe_metrics() {
+    metrics::describe();
+}

@@ -32,6 +32,13 @@ pub(crate) const BACKLOG: u32 = 4096;
 /// some may burst once more.
 pub(crate) const CENSUS_ADDRESSES_MAX: usize = 65_536;
 
+/// Refused connections, and ended ones, in a second that are logged, each with a burst of as many. Of
+/// more, their number stands in the next line.
+pub(crate) const JOURNAL_LINES_PER_S: u32 = 20;
+
+/// Characters of a client id in a log line: those of tokens have at most 129. The rest is left out.
+pub(crate) const CLIENT_ID_LOGGED_CHARS_MAX: usize = 130;
+
 /// What a client is told to wait when there is no place for it.
 pub(crate) const FULL_RETRY: Duration = Duration::from_secs(5);
 

@@ -151,6 +151,12 @@ impl Link {
         }
     }
 
+    /// Deliveries that wait, and their bytes.
+    pub(crate) fn queued(&self) -> (usize, usize) {
+        let mail = self.mail.lock();
+        (mail.queue.len(), mail.queue_bytes)
+    }
+
     /// Whether someone whose delivery was given back may go on.
     pub(crate) fn relieved(&self) -> bool {
         let mut mail = self.mail.lock();

@@ -12,6 +12,7 @@ use crate::broker::Shared;
 use crate::client::Client;
 use crate::clock::{now_s, unix_ms};
 use crate::link::Link;
+use crate::metrics;
 
 pub(crate) async fn run(shared: Arc<Shared>, mut stopped: watch::Receiver<bool>) {
     loop {
@@ -20,7 +21,12 @@ pub(crate) async fn run(shared: Arc<Shared>, mut stopped: watch::Receiver<bool>)
             return;
         }
         let now = now_s();
-        shared.registry.each(|client| sweep(&shared, client, now));
+        let mut queues = metrics::Queues::default();
+        shared.registry.each(|client| {
+            sweep(&shared, client, now);
+            queues.add(client.link().map(|link| link.queued()).unwrap_or_default());
+        });
+        queues.tell();
     }
 }
 
@@ -45,6 +51,7 @@ fn check_link(shared: &Shared, link: &Link, now_s: u32) {
     let heard_s = link.heard_s.load(Ordering::Relaxed);
     // [MQTT-3.1.2-22]
     if silence_s > 0 && now_s.saturating_sub(heard_s) > silence_s {
+        metrics::heartbeat_failed();
         link.close(Code::KEEP_ALIVE_TIMEOUT);
     }
     let expires_ms = link.expires_ms.load(Ordering::Relaxed);

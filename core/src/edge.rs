@@ -272,6 +272,12 @@ impl Ack {
         Self(Some((link, ticket)))
     }
 
+    /// Whether somebody waits for the answer: not for that of a QoS 0 publish.
+    #[must_use]
+    pub fn is_awaited(&self) -> bool {
+        self.0.is_some()
+    }
+
     /// Answers. Outcomes may come in any order; the broker sends PUBACKs in the order of receipt.
     pub fn settle(mut self, outcome: Outcome) {
         if let Some((link, ticket)) = self.0.take() {

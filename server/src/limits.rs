@@ -89,7 +89,7 @@ pub(crate) const DEV_TOKEN_TTL: Duration = Duration::from_secs(30 * 24 * 3600);
 /// How long after the roles' own time for a shutdown the process ends at the latest.
 pub(crate) const SHUTDOWN_GRACE: Duration = Duration::from_secs(1);
 
-/// How often the metrics' histograms are tidied.
+/// How often the metrics' histograms are tidied, and the process is looked at.
 pub(crate) const METRICS_UPKEEP: Duration = Duration::from_secs(5);
 
 const fn at_least_one(count: u32) -> NonZeroU32 {

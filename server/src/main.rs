@@ -20,6 +20,7 @@ mod listeners;
 mod lock;
 mod logging;
 mod metrics;
+mod process;
 mod secret;
 mod signals;
 mod store;

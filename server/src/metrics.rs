@@ -1,9 +1,10 @@
 //! The names of the executable's own metrics, and the recorder behind `/metrics`.
 
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use metrics::{describe_counter, describe_gauge, describe_histogram};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
 use crate::failure::{Failure, Result};
-use crate::limits;
+use crate::{limits, process};
 
 /// 1, with the version as label.
 pub(crate) const BUILD_INFO: &str = "godwit_build_info";
@@ -17,18 +18,51 @@ pub(crate) const AUDIT_LINES: &str = "godwit_audit_lines_total";
 /// Lines of the audit trail that were lost; label `why`: the `queue` was full, or the `disk` took none.
 pub(crate) const AUDIT_LOST: &str = "godwit_audit_lost_total";
 
+/// Bytes of memory that the process holds (RSS).
+pub(crate) const MEMORY_BYTES: &str = "process_resident_memory_bytes";
+/// File descriptors that are open.
+pub(crate) const OPEN_FDS: &str = "process_open_fds";
+/// File descriptors that may be open.
+pub(crate) const OPEN_FDS_MAX: &str = "process_max_fds";
+/// Threads.
+pub(crate) const THREADS: &str = "process_threads";
+
+/// Upper bounds of the buckets of what is counted and not timed: sends in a commit.
+const BUCKETS_COUNT: [f64; 10] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0];
+
 /// Upper bounds of every histogram's buckets, in seconds: from a commit's tenth of a millisecond
 /// to the longest wait that is not an error.
 const BUCKETS_S: [f64; 14] =
     [0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0];
+
+/// Gives every metric its help.
+fn describe() {
+    describe_gauge!(BUILD_INFO, "1, with the version as label");
+    describe_counter!(HTTP_REQUESTS, "HTTP requests, by method, route and status");
+    describe_histogram!(HTTP_REQUEST_SECONDS, "Seconds that HTTP requests took, by route");
+    describe_counter!(AUDIT_LINES, "Lines written to the audit trail");
+    describe_counter!(AUDIT_LOST, "Lines of the audit trail that were lost");
+    describe_gauge!(MEMORY_BYTES, "Resident memory in bytes");
+    describe_gauge!(OPEN_FDS, "Open file descriptors");
+    describe_gauge!(OPEN_FDS_MAX, "File descriptors that may be open");
+    describe_gauge!(THREADS, "Threads");
+    godwit_broker::describe_metrics();
+    godwit_bridge::describe_metrics();
+    godwit_storage_worker::describe_metrics();
+}
 
 /// Installs the recorder of this process and keeps it tidy. Within a tokio runtime.
 pub(crate) fn install() -> Result<PrometheusHandle> {
     let refused = |error: metrics_exporter_prometheus::BuildError| {
         Failure::new(format!("the metrics cannot be recorded: {error}"), "This is a defect.")
     };
-    let builder = PrometheusBuilder::new().set_buckets(&BUCKETS_S).map_err(refused)?;
+    let counted = Matcher::Suffix("_sends".to_owned());
+    let builder = PrometheusBuilder::new()
+        .set_buckets(&BUCKETS_S)
+        .and_then(|builder| builder.set_buckets_for_metric(counted, &BUCKETS_COUNT))
+        .map_err(refused)?;
     let handle = builder.install_recorder().map_err(refused)?;
+    describe();
     metrics::gauge!(BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
     let upkeep = handle.clone();
     tokio::spawn(async move {
@@ -36,6 +70,8 @@ pub(crate) fn install() -> Result<PrometheusHandle> {
         loop {
             tick.tick().await;
             upkeep.run_upkeep();
+            // Listing descriptors may take a while.
+            drop(tokio::task::spawn_blocking(process::sample).await);
         }
     });
     Ok(handle)

@@ -4,6 +4,7 @@
 //! event stream, and [`retention`] removes what is due. It refuses to be in the way of a send: it
 //! only reads what is committed already.
 
+mod metrics;
 mod relay;
 mod retention;
 
@@ -14,6 +15,11 @@ use godwit_core::bus::Stream;
 use godwit_core::store::Store;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+
+/// Gives the worker's metrics their help. Once the recorder is there.
+pub fn describe_metrics() {
+    metrics::describe();
+}
 
 /// The worker's settings. The defaults are those of `config/default.toml`.
 #[derive(Debug, Clone)]

@@ -7,12 +7,10 @@ use godwit_core::store::{Prune, Store};
 use tokio::sync::watch;
 
 use crate::Options;
+use crate::metrics::PRUNED;
 
 /// Rows of each kind in one transaction, so that commits do not wait for long.
 const STEP_ROWS_MAX: u32 = 1000;
-
-/// What was removed; label `kind`.
-const PRUNED: &str = "godwit_pruned_total";
 
 pub(crate) async fn run(
     store: Arc<dyn Store>,
@@ -27,9 +25,9 @@ pub(crate) async fn run(
         let prune = Prune { now_ms, bodies_before_ms, rows_max: STEP_ROWS_MAX };
         match store.prune(prune).await {
             Ok(pruned) => {
-                metrics::counter!(PRUNED, "kind" => "bodies").increment(pruned.bodies);
-                metrics::counter!(PRUNED, "kind" => "sessions").increment(pruned.sessions);
-                metrics::counter!(PRUNED, "kind" => "keys").increment(pruned.keys);
+                ::metrics::counter!(PRUNED, "kind" => "bodies").increment(pruned.bodies);
+                ::metrics::counter!(PRUNED, "kind" => "sessions").increment(pruned.sessions);
+                ::metrics::counter!(PRUNED, "kind" => "keys").increment(pruned.keys);
                 let full = u64::from(STEP_ROWS_MAX);
                 if pruned.bodies.max(pruned.sessions).max(pruned.keys) >= full {
                     // There is more; let others in between.

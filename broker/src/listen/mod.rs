@@ -25,6 +25,7 @@ use tokio::task::JoinSet;
 use tracing::{debug, info, warn};
 
 use crate::limits::{ACCEPT_LOG_EVERY, ACCEPT_PAUSE, BACKLOG};
+use crate::metrics::LISTEN_REFUSED;
 use census::Place;
 pub use census::{Census, Origin};
 use godwit_core::edge::Outcome;
@@ -221,7 +222,7 @@ impl Listener {
         let place = match census.admit(peer) {
             Ok(place) => place,
             Err(full) => {
-                metrics::counter!(REFUSED, "kind" => self.kind.label()).increment(1);
+                ::metrics::counter!(LISTEN_REFUSED, "kind" => self.kind.label()).increment(1);
                 complaints.note(&self.kind, &full);
                 // Telling somebody over TLS would cost what the bound is to save, and a WebSocket a
                 // handshake's place: those are closed, and come back by their own patience.
@@ -300,6 +301,3 @@ impl Complaints {
         *self = Self { last: Some(now), unspoken: 0 };
     }
 }
-
-/// Connections closed because the census was full.
-const REFUSED: &str = "godwit_listen_refused_total";

@@ -122,7 +122,12 @@ fn a_whole_life() {
     let shown = dev.get(&format!("/v1/conversations/{cid}"), &bob);
     assert!(shown.starts_with("HTTP/1.1 200") && shown.contains("\"alice\""), "{shown}");
     assert!(dev.get("/readyz", "").starts_with("HTTP/1.1 200"));
-    assert!(dev.get("/metrics", "").contains("godwit_build_info"));
+    let metrics = dev.get("/metrics", "");
+    assert!(metrics.contains("godwit_build_info"));
+    for line in metrics.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
+        let name = line.split(' ').next().unwrap();
+        assert!(metrics.contains(&format!("# HELP {name} ")), "{name} has no help");
+    }
 
     assert_eq!(connect(&mqtt, "bob:phone", "bob", &bob), 0);
     assert_eq!(connect(&mqtt, "bob:laptop", "bob", &bob), 5);

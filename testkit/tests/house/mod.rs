@@ -5,6 +5,7 @@ mod asyncapi;
 mod deny;
 mod imports;
 mod links;
+mod metrics;
 mod shape;
 mod spdx;
 

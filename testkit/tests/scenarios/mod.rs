@@ -86,6 +86,7 @@ mod limits;
 mod membership;
 mod offline;
 mod open;
+mod operators;
 mod plain;
 mod presence;
 mod races;
