@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use godwit_core::bus::Announcement;
 use godwit_core::ids::{ConversationId, Seq, UserId};
-use godwit_core::membership::{Conversation, ConversationKind, Role};
+use godwit_core::membership::{Conversation, ConversationKind, Member, Role};
 use godwit_core::store::{Error, Store};
 use parking_lot::{Mutex, RwLock};
 
@@ -36,16 +36,21 @@ pub(crate) struct Known {
     pub(crate) members: Vec<Present>,
 }
 
-impl Known {
-    fn of(conversation: &Conversation, large_above: usize) -> Self {
-        let present = conversation.members.iter().map(|member| Present {
+impl Present {
+    fn of(member: &Member) -> Self {
+        Self {
             user: member.user.clone(),
             joined: member.joined_seq,
             visible: member.visible_seq,
             tag: member.tag,
             role: member.role,
-        });
-        let mut members: Vec<_> = present.collect();
+        }
+    }
+}
+
+impl Known {
+    fn of(conversation: &Conversation, large_above: usize) -> Self {
+        let mut members: Vec<_> = conversation.members.iter().map(Present::of).collect();
         members.sort_by(|a, b| a.user.cmp(&b.user));
         Self {
             group_version: conversation.group_version,
@@ -190,17 +195,39 @@ impl Directory {
     /// The user as a member of the conversation. `None`: no member, or no such conversation.
     ///
     /// A cached answer may be older than the store by the time an announcement takes; every
-    /// delivery after it is checked against the announced group version again.
+    /// delivery after it is checked against the announced group version again. Absence is asked
+    /// anew, by one row: the user may just have been added by another process, and a stranger who
+    /// names a conversation neither makes a route for it nor has its members read.
     pub(crate) async fn member(
         &self,
         id: ConversationId,
         user: &UserId,
     ) -> Result<Option<Present>, Error> {
-        let cached = self.route(id).lock().known.clone();
+        let route = self.shard(id).lock().get(&id).cloned();
+        let cached = route.and_then(|route| route.lock().known.clone());
         if let Some(member) = cached.and_then(|known| known.member(user).cloned()) {
             return Ok(Some(member));
         }
-        // Absence is asked anew: the user may just have been added by another process.
-        Ok(self.read(id).await?.and_then(|known| known.member(user).cloned()))
+        Ok(self.store.member(id, user).await?.as_ref().map(Present::of))
+    }
+
+    /// The members, if the user is one of them. A stranger is told so by one row.
+    pub(crate) async fn known_to(
+        &self,
+        id: ConversationId,
+        user: &UserId,
+    ) -> Result<Option<Arc<Known>>, Error> {
+        let holds = |known: &Arc<Known>| known.member(user).is_some();
+        if let Some(known) = self.cached(id).filter(holds) {
+            return Ok(Some(known));
+        }
+        if self.store.member(id, user).await?.is_none() {
+            return Ok(None);
+        }
+        match self.known(id).await?.filter(holds) {
+            Some(known) => Ok(Some(known)),
+            // What is cached is older than the user's coming.
+            None => Ok(self.read(id).await?.filter(holds)),
+        }
     }
 }

@@ -10,6 +10,7 @@ use bytes::Bytes;
 
 use crate::entry::{ChainHash, Entry, EntryKind};
 use crate::ids::{ClientMessageId, ConversationId, Identity, MessageId, Seq, UserId};
+use crate::limits::REACTIONS_WINDOW_MS;
 use crate::membership::{ConversationKind, Role};
 
 mod plan;
@@ -106,6 +107,16 @@ impl Act {
             | Self::React { target }
             | Self::Pin { target }
             | Self::Unpin { target } => Some(*target),
+        }
+    }
+
+    /// From when on earlier entries of this kind, by the same sender about the same message, count
+    /// against a send at `time_ms`: reactions for a while, all others for ever.
+    #[must_use]
+    pub const fn counted_since(&self, time_ms: u64) -> u64 {
+        match self {
+            Self::React { .. } => time_ms.saturating_sub(REACTIONS_WINDOW_MS),
+            _ => 0,
         }
     }
 }
@@ -205,8 +216,11 @@ pub struct Target {
     pub expires_ms: Option<u64>,
     /// Its body is gone already.
     pub gone: bool,
-    /// How many entries of the send's own kind the sender has made about it: edits, reactions.
+    /// How many entries of the send's own kind the sender has made about it since
+    /// [`Act::counted_since`]: edits, reactions. Counted up to [`crate::limits::REPEATS_COUNTED`].
     pub repeats: u32,
+    /// How many of them were committed without a body: reactions taken back.
+    pub emptied: u32,
 }
 
 /// Names a committed send: conversation, sender, key as stored.

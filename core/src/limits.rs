@@ -31,9 +31,17 @@ pub const MENTIONS_MAX: usize = 50;
 /// ones are refused with 0x99.
 pub const REACTION_BYTES_MAX: usize = 64;
 
-/// Reactions that one user may give to one message over time, taken-back ones counted. Each is an
-/// entry of the log; more are refused with 0x99.
+/// Reactions that one user may give to one message within [`REACTIONS_WINDOW_MS`]. Each is an entry of
+/// the log; more are refused with 0x99. Taking one back is not counted and always works, once for each:
+/// so a user adds at most 41 entries an hour about one message.
 pub const REACTIONS_PER_USER_MAX: u32 = 20;
+
+/// The time in which [`REACTIONS_PER_USER_MAX`] counts, in milliseconds: an hour.
+pub const REACTIONS_WINDOW_MS: u64 = 3_600_000;
+
+/// Up to where a store counts a sender's entries of one kind about one message: enough for
+/// [`EDITS_MAX`], and for all reactions of an hour with those taken back.
+pub const REPEATS_COUNTED: u32 = 100;
 
 /// Edits of one message over time. Each is an entry of the log; more are refused with 0x99.
 pub const EDITS_MAX: u32 = 100;

@@ -16,7 +16,7 @@ use crate::cursor::{Behind, Feed, Move, Opened, Opening, SubscriptionChange};
 use crate::entry::Entry;
 use crate::ids::{ConversationId, Identity, Seq, UserId};
 use crate::inbox::Inboxes;
-use crate::membership::{Conversation, NewConversation, Stay};
+use crate::membership::{Conversation, Member, NewConversation, Stay};
 use crate::people::People;
 use crate::policy::Policy;
 
@@ -185,6 +185,13 @@ pub trait Store: Inboxes + People {
 
     /// The conversation with its present members; `None`: there is none.
     fn conversation(&self, id: ConversationId) -> Pending<'_, Option<Conversation>>;
+
+    /// The user as a present member. `None`: no member, or no such conversation. One row is read,
+    /// whatever the conversation's size: a stranger's question is as cheap as a member's.
+    fn member<'a>(&'a self, id: ConversationId, user: &'a UserId) -> Pending<'a, Option<Member>>;
+
+    /// Which of `among` are present members of a conversation in which the user is one, ordered.
+    fn acquainted<'a>(&'a self, user: &'a UserId, among: &'a [UserId]) -> Pending<'a, Vec<UserId>>;
 
     /// The user's conversations, ordered by id, above `after`, without their members.
     fn conversations_of<'a>(

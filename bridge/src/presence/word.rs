@@ -123,12 +123,7 @@ async fn all_read(session: &DeviceSession, ids: &[ConversationId]) -> Result<Opt
     let (directory, user) = (&session.inner.directory, &session.identity().user);
     let mut open = Vec::with_capacity(ids.len());
     for id in ids {
-        let mut known = directory.known(*id).await?;
-        if known.as_ref().is_some_and(|known| known.member(user).is_none()) {
-            // Absence is asked anew: the user may just have been added by another process.
-            known = directory.read(*id).await?;
-        }
-        match known.filter(|known| known.member(user).is_some()) {
+        match directory.known_to(*id, user).await? {
             Some(known) => open.push((*id, known)),
             None => return Ok(None),
         }

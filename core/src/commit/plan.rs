@@ -42,7 +42,8 @@ pub fn plan(batch: &[Send], loaded: Loaded, policy: &Policy) -> Plan {
             found.gone |= deleted.contains(&(id, seq));
             // What earlier sends of this batch have added.
             let made = (id, seq, send.act.kind(), send.from.user.clone());
-            found.repeats += repeats.get(&made).copied().unwrap_or(0);
+            let (count, emptied) = repeats.get(&made).copied().unwrap_or_default();
+            (found.repeats, found.emptied) = (found.repeats + count, found.emptied + emptied);
         }
         if let Some(refusal) = refuse(send, head, standing, target.as_ref(), policy) {
             plan.fates.push(refusal);
@@ -50,7 +51,9 @@ pub fn plan(batch: &[Send], loaded: Loaded, policy: &Policy) -> Plan {
         }
         let entry = append(send, head, target.as_ref());
         if let Some(seq) = entry.target {
-            *repeats.entry((id, seq, entry.kind, entry.sender.clone())).or_insert(0) += 1;
+            let made = (id, seq, entry.kind, entry.sender.clone());
+            let (count, emptied): &mut (u32, u32) = repeats.entry(made).or_default();
+            (*count, *emptied) = (*count + 1, *emptied + u32::from(entry.body.is_empty()));
             if entry.kind == EntryKind::Deletion && deleted.insert((id, seq)) {
                 plan.erase.push((id, seq));
             }
@@ -149,15 +152,27 @@ fn refuse_about(
         Act::React { .. } if text::reaction(&send.body).is_err() => {
             Fate::Malformed("a reaction is a text that can be seen, without control characters")
         }
-        Act::React { .. } if target.repeats >= REACTIONS_PER_USER_MAX => {
-            Fate::Malformed("a user may react to a message at most 20 times")
-        }
+        Act::React { .. } => return refuse_reaction(send.body.is_empty(), target),
         Act::Pin { .. } | Act::Unpin { .. } if !standing.role.may_pin(head.kind) => {
             Fate::Forbidden("only an owner or an admin may pin messages")
         }
         _ => return None,
     };
     Some(refusal)
+}
+
+/// What stands can always be taken back: of the entries that count, at most one more may take back than
+/// give (of what was given before them), so each giving makes room for its own taking back.
+fn refuse_reaction(takes_back: bool, target: &Target) -> Option<Fate> {
+    let given = target.repeats.saturating_sub(target.emptied);
+    let refusal = match takes_back {
+        true if target.emptied > given => "there is no reaction to take back",
+        false if given >= REACTIONS_PER_USER_MAX => {
+            "a user may react to a message at most 20 times an hour"
+        }
+        _ => return None,
+    };
+    Some(Fate::Malformed(refusal))
 }
 
 /// Moves the head by one and returns the entry at the new place.

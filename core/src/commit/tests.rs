@@ -144,6 +144,7 @@ fn target() -> Target {
         expires_ms: None,
         gone: false,
         repeats: 0,
+        emptied: 0,
     }
 }
 
@@ -209,6 +210,42 @@ fn who_may_do_what_to_a_message_and_for_how_long() {
     let mentions = vec![UserId::new("bob").unwrap(); 51];
     let (fate, _) = about("alice", Act::Message { reply_to: None, mentions }, 0, None);
     assert!(matches!(fate, Fate::Malformed(why) if why.contains("50")));
+}
+
+#[test]
+fn what_stands_can_be_taken_back_however_often_it_was_changed() {
+    let react = Act::React { target: Seq(5) };
+    let reacts = |body: &'static [u8], repeats, emptied| {
+        let send =
+            Send { act: react.clone(), body: Bytes::from_static(body), ..send("ann", "k", 1) };
+        let targets = [(0, Target { repeats, emptied, ..target() })].into_iter().collect();
+        plan(&[send], Loaded { targets, ..loaded() }, &Policy::default()).fates[0]
+    };
+    let taken = |fate| matches!(fate, Fate::Accepted { .. });
+    // 20 given, and none, some or all of them taken back: no more is given, what stands goes.
+    for emptied in [0, 7, 20] {
+        let repeats = 20 + emptied;
+        assert!(!taken(reacts(b"+", repeats, emptied)), "{emptied}");
+        assert!(taken(reacts(b"", repeats, emptied)), "{emptied}");
+    }
+    assert!(taken(reacts(b"+", 19 + 20, 20)), "one was given before the hour");
+    // What was given before those that count; then there is nothing left.
+    assert!(taken(reacts(b"", 0, 0)) && !taken(reacts(b"", 1, 1)));
+    assert!(!taken(reacts(b"", 41, 21)));
+    // In one batch: given and taken back as often as may be.
+    let bodies = (0..60).map(|n| if n % 2 == 0 { &b"+"[..] } else { b"" });
+    let batch: Vec<Send> = bodies
+        .zip(1..)
+        .map(|(body, n)| Send {
+            act: react.clone(),
+            body: Bytes::from_static(body),
+            ..send("ann", &format!("k{n}"), n)
+        })
+        .collect();
+    let targets = (0..60).map(|place| (place, target())).collect();
+    let fates = plan(&batch, Loaded { targets, ..loaded() }, &Policy::default()).fates;
+    assert_eq!(fates.iter().filter(|fate| taken(**fate)).count(), 41);
+    assert!(fates[..41].iter().enumerate().all(|(n, fate)| taken(*fate) || n == 40));
 }
 
 #[test]

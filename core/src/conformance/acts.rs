@@ -302,6 +302,31 @@ pub async fn edits_and_reactions_are_counted(store: &dyn Store) {
     );
 }
 
+/// After as many reactions as an hour allows, the last one can still be taken back, once; an hour later
+/// there may be new ones.
+pub async fn a_reaction_can_always_be_taken_back(store: &dyn Store) {
+    ground(store).await;
+    let at = |key: &str, body: &str, time_ms| Send {
+        body: Bytes::from(body.to_owned()),
+        time_ms,
+        ..about(cid(1), "ann:d", key, react(4))
+    };
+    for n in 0..REACTIONS_PER_USER_MAX {
+        place_of(store, at(&format!("given-{n}"), "+", NOW + u64::from(n))).await;
+        if n % 3 == 0 {
+            place_of(store, at(&format!("back-{n}"), "", NOW + u64::from(n))).await;
+        }
+    }
+    assert!(refused(store, cid(1), at("more", "+", NOW + 50)).await.contains("an hour"));
+    place_of(store, at("back", "", NOW + 50)).await;
+    let later = NOW + HOUR_MS + 100;
+    place_of(store, at("later", "+", later)).await;
+    place_of(store, at("later-back", "", later)).await;
+    // One that could stand from before the hour, and then there is nothing left.
+    place_of(store, at("older-back", "", later)).await;
+    assert!(refused(store, cid(1), at("no-more", "", later)).await.contains("no reaction"));
+}
+
 /// The longest reaction is taken, a longer one is not, and an empty one takes it back.
 pub async fn a_reaction_is_short(store: &dyn Store) {
     ground(store).await;

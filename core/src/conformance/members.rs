@@ -210,3 +210,40 @@ pub async fn conversations_of_a_user_are_paged_by_id(store: &dyn Store) {
     assert_eq!(page, [crate::membership::Conversation { members: vec![], ..whole }]);
     assert!(store.conversations_of(&device("eve:d").user, None, 9).await.unwrap().is_empty());
 }
+
+/// [`Store::member`] is what [`Store::conversation`] says of one user.
+pub async fn one_member_is_told_apart_from_strangers(store: &dyn Store) {
+    group(store, cid(1), &["alice", "bob"]).await;
+    say(store, cid(1), "alice:d", 2).await;
+    changed(store, cid(1), add(&["carol"])).await;
+    let (_, after) = changed(store, cid(1), remove(&["bob"])).await;
+    for name in ["alice", "bob", "carol", "eve"] {
+        let found = store.member(cid(1), &user(name)).await.unwrap();
+        assert_eq!(found.as_ref(), after.member(&user(name)), "{name}");
+        assert_eq!(found.is_some(), matches!(name, "alice" | "carol"), "{name}");
+    }
+    assert_eq!(store.member(cid(2), &user("alice")).await.unwrap(), None);
+    // Who comes back has one stay that counts.
+    let (_, after) = changed(store, cid(1), add(&["bob"])).await;
+    let found = store.member(cid(1), &user("bob")).await.unwrap();
+    assert_eq!(found.as_ref(), after.member(&user("bob")));
+}
+
+/// Both are members now, of any conversation; named twice, a user is answered once.
+pub async fn the_acquainted_share_a_conversation_now(store: &dyn Store) {
+    group(store, cid(1), &["alice", "bob"]).await;
+    group(store, cid(2), &["alice", "carol", "bob"]).await;
+    group(store, cid(3), &["bob", "dan"]).await;
+    let names = |names: &[&str]| names.iter().map(|name| user(name)).collect::<Vec<_>>();
+    let all = names(&["eve", "dan", "carol", "bob", "bob"]);
+    let found = store.acquainted(&user("alice"), &all).await.unwrap();
+    assert_eq!(found, names(&["bob", "carol"]));
+    assert_eq!(store.acquainted(&user("eve"), &all).await.unwrap(), []);
+    assert_eq!(store.acquainted(&user("alice"), &[]).await.unwrap(), []);
+    // bob is left in one of the two; carol in none.
+    changed(store, cid(2), remove(&["bob", "carol"])).await;
+    let found = store.acquainted(&user("alice"), &all).await.unwrap();
+    assert_eq!(found, names(&["bob"]));
+    changed(store, cid(1), remove(&["bob"])).await;
+    assert_eq!(store.acquainted(&user("alice"), &all).await.unwrap(), []);
+}

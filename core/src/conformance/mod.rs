@@ -64,6 +64,7 @@ macro_rules! store_conformance {
                 only_a_message_that_is_there_and_seen_is_a_target
                 an_open_history_is_a_target_too
                 edits_and_reactions_are_counted
+                a_reaction_can_always_be_taken_back
                 a_reaction_is_short
                 what_is_about_a_message_goes_with_it
                 concurrent_edits_and_a_deletion_leave_no_body
@@ -88,6 +89,8 @@ macro_rules! store_conformance {
                 changes_and_sends_share_one_log
                 concurrent_changes_are_decided_one_after_another
                 conversations_of_a_user_are_paged_by_id
+                one_member_is_told_apart_from_strangers
+                the_acquainted_share_a_conversation_now
             }
             groups {
                 a_group_is_created_with_its_details

@@ -89,6 +89,11 @@ impl Api {
     /// Errors: no id, none, or none of the caller's.
     async fn seen_by(&self, caller: &Caller, cid: &str) -> Result<(Conversation, Seq), Problem> {
         let id = request::conversation_id(cid)?;
+        // A stranger learns it from one row, however many members there are.
+        if let Some(identity) = caller.identity() {
+            let member = self.store.member(id, &identity.user).await?;
+            member.ok_or_else(Problem::no_conversation)?;
+        }
         let found = self.store.conversation(id).await?.ok_or_else(Problem::no_conversation)?;
         let floor = caller.member(&found)?.map_or(Seq::ZERO, |member| member.visible_seq);
         Ok((found, floor))

@@ -10,7 +10,7 @@ use godwit_core::stored::{self, signed};
 use sqlx::PgConnection;
 
 use crate::commit::{Found, Moved, append, lock};
-use crate::conversations::{Join, get, join, put_details};
+use crate::conversations::{Join, get, join, member, put_details};
 use crate::error::from_driver;
 use crate::log::by_key;
 use crate::{PostgresStore, column, hold};
@@ -22,13 +22,20 @@ pub(crate) async fn change(
 ) -> Result<Result<(Entry, Conversation), Refused>, Error> {
     let mut tx = store.begin().await?;
     lock(&mut tx, std::iter::once(request.conversation)).await?;
-    let Some(before) = get(&mut *tx, request.conversation).await? else {
-        return Ok(Err(Refused::Unknown));
-    };
     // A repeated change is told what the first did.
     let key = request.key.to_stored();
     let from = request.actor.clone().unwrap_or_else(Identity::operator);
-    if let Some(entry) = by_key(&mut tx, request.conversation, &from, &key).await? {
+    let earlier = by_key(&mut tx, request.conversation, &from, &key).await?;
+    if let (None, Some(actor)) = (&earlier, &request.actor)
+        && member(&mut *tx, request.conversation, &actor.user).await?.is_none()
+    {
+        // A stranger learns it from one row, however many members there are.
+        return Ok(Err(Refused::Unknown));
+    }
+    let Some(before) = get(&mut *tx, request.conversation).await? else {
+        return Ok(Err(Refused::Unknown));
+    };
+    if let Some(entry) = earlier {
         return Ok(Ok((entry, before)));
     }
     let change = match decide(&before, request) {

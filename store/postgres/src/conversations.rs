@@ -209,6 +209,44 @@ pub(crate) async fn stays(
         .collect()
 }
 
+/// See [`godwit_core::store::Store::member`].
+pub(crate) async fn member(
+    executor: impl PgExecutor<'_>,
+    id: ConversationId,
+    user: &UserId,
+) -> Result<Option<Member>, Error> {
+    let row = sqlx::query_file!("queries/members/one.sql", column(id), user.as_str())
+        .fetch_optional(executor)
+        .await
+        .map_err(from_driver)?;
+    let Some(row) = row else { return Ok(None) };
+    let columns = MemberColumns {
+        user_id: row.user_id,
+        role: i64::from(row.role),
+        joined_seq: row.joined_seq,
+        visible_seq: row.visible_seq,
+        tag: row.tag,
+        blocked: row.blocked,
+    };
+    columns.member().map(Some)
+}
+
+/// See [`godwit_core::store::Store::acquainted`].
+pub(crate) async fn acquainted(
+    store: &PostgresStore,
+    user: &UserId,
+    among: &[UserId],
+) -> Result<Vec<UserId>, Error> {
+    let among: Vec<&str> = among.iter().map(UserId::as_str).collect();
+    sqlx::query_file_scalar!("queries/members/acquainted.sql", user.as_str(), &among as &[&str])
+        .fetch_all(&store.pool)
+        .await
+        .map_err(from_driver)?
+        .iter()
+        .map(|other| stored::user(other))
+        .collect()
+}
+
 /// See [`godwit_core::store::Store::conversations_of`].
 pub(crate) async fn of_user(
     store: &PostgresStore,

@@ -39,7 +39,7 @@ use godwit_core::commit::{Committed, Send as SendRequest};
 use godwit_core::cursor::{Behind, Feed, Move, Opened, Opening, SubscriptionChange};
 use godwit_core::entry::Entry;
 use godwit_core::ids::{ConversationId, Identity, Seq, UserId};
-use godwit_core::membership::{Conversation, NewConversation, Stay};
+use godwit_core::membership::{Conversation, Member, NewConversation, Stay};
 use godwit_core::policy::Policy;
 use godwit_core::store::{Error, OutboxEvent, Page, Pending, Prune, Pruned, Range, Store};
 use sqlx::postgres::PgPool;
@@ -116,6 +116,14 @@ impl Store for PostgresStore {
 
     fn conversation(&self, id: ConversationId) -> Pending<'_, Option<Conversation>> {
         self.bounded(conversations::get(&self.pool, id))
+    }
+
+    fn member<'a>(&'a self, id: ConversationId, user: &'a UserId) -> Pending<'a, Option<Member>> {
+        self.bounded(conversations::member(&self.pool, id, user))
+    }
+
+    fn acquainted<'a>(&'a self, user: &'a UserId, among: &'a [UserId]) -> Pending<'a, Vec<UserId>> {
+        self.bounded(conversations::acquainted(self, user, among))
     }
 
     fn conversations_of<'a>(

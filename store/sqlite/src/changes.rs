@@ -11,7 +11,7 @@ use sqlx::SqliteConnection;
 
 use crate::SqliteStore;
 use crate::commit::append;
-use crate::conversations::{get, join, put_details};
+use crate::conversations::{get, join, member, put_details};
 use crate::error::from_driver;
 use crate::pack;
 
@@ -21,12 +21,20 @@ pub(crate) async fn change(
     request: &ChangeRequest,
 ) -> Result<Result<(Entry, Conversation), Refused>, Error> {
     let mut tx = store.begin().await?;
+    // A repeated change is told what the first did.
+    let key = request.key.to_stored();
+    let from = request.actor.clone().unwrap_or_else(Identity::operator);
+    let earlier = by_key(&mut tx, request.conversation, &from, &key).await?;
+    if let (None, Some(actor)) = (&earlier, &request.actor)
+        && member(&mut *tx, request.conversation, &actor.user).await?.is_none()
+    {
+        // A stranger learns it from one row, however many members there are.
+        return Ok(Err(Refused::Unknown));
+    }
     let Some(conversation) = get(&mut *tx, request.conversation).await? else {
         return Ok(Err(Refused::Unknown));
     };
-    let key = request.key.to_stored();
-    let from = request.actor.clone().unwrap_or_else(Identity::operator);
-    if let Some(entry) = by_key(&mut tx, request.conversation, &from, &key).await? {
+    if let Some(entry) = earlier {
         return Ok(Ok((entry, conversation)));
     }
     let change = match decide(&conversation, request) {

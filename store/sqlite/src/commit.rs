@@ -3,6 +3,7 @@
 use godwit_core::commit::{Committed, Head, Loaded, Send as SendRequest, Standing, Target, plan};
 use godwit_core::entry::Entry;
 use godwit_core::ids::{ConversationId, Seq};
+use godwit_core::limits::REPEATS_COUNTED;
 use godwit_core::policy::Policy;
 use godwit_core::store::Error;
 use godwit_core::stored;
@@ -89,14 +90,15 @@ async fn load_targets(
     let mut pack = Pack::new();
     for (place, send) in batch.iter().enumerate() {
         if let Some(target) = send.act.target() {
-            pack.target(place, send.conversation, target, send.act.kind(), &send.from.user);
+            let made = (&send.from.user, send.act.counted_since(send.time_ms));
+            pack.target(place, send.conversation, target, send.act.kind(), made);
         }
     }
     if pack.is_empty() {
         return Ok(());
     }
     let (rows, blob) = pack.finish();
-    let rows = sqlx::query_file!("queries/messages/targets.sql", rows, blob)
+    let rows = sqlx::query_file!("queries/messages/targets.sql", rows, blob, REPEATS_COUNTED)
         .fetch_all(connection)
         .await
         .map_err(from_driver)?;
@@ -109,6 +111,7 @@ async fn load_targets(
             expires_ms: row.expires_ms.map(|at| stored::unsigned("expiry", at)).transpose()?,
             gone: row.body_gone,
             repeats: u32::try_from(row.repeats).map_err(|_| stored::broken("count"))?,
+            emptied: u32::try_from(row.emptied).map_err(|_| stored::broken("count"))?,
         };
         loaded.targets.insert(place, target);
     }

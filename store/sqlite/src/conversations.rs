@@ -171,6 +171,37 @@ fn whole<T>(column: Option<T>) -> Result<T, Error> {
     column.ok_or_else(|| stored::broken("conversation"))
 }
 
+/// See [`godwit_core::store::Store::member`].
+pub(crate) async fn member(
+    executor: impl SqliteExecutor<'_>,
+    id: ConversationId,
+    user: &UserId,
+) -> Result<Option<Member>, Error> {
+    let (id, user) = (&id.as_bytes()[..], user.as_str());
+    sqlx::query_file_as!(MemberColumns, "queries/members/one.sql", id, user)
+        .fetch_optional(executor)
+        .await
+        .map_err(from_driver)?
+        .map(MemberColumns::member)
+        .transpose()
+}
+
+/// See [`godwit_core::store::Store::acquainted`].
+pub(crate) async fn acquainted(
+    store: &SqliteStore,
+    user: &UserId,
+    among: &[UserId],
+) -> Result<Vec<UserId>, Error> {
+    let (user, among) = (user.as_str(), pack::users(among));
+    sqlx::query_file_scalar!("queries/members/acquainted.sql", user, among)
+        .fetch_all(&store.readers)
+        .await
+        .map_err(from_driver)?
+        .iter()
+        .map(|other| stored::user(other))
+        .collect()
+}
+
 /// See [`godwit_core::store::Store::conversations_of`].
 pub(crate) async fn of_user(
     store: &SqliteStore,

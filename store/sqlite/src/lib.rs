@@ -33,7 +33,7 @@ use godwit_core::commit::{Committed, Send as SendRequest};
 use godwit_core::cursor::{Behind, Feed, Move, Opened, Opening, SubscriptionChange};
 use godwit_core::entry::Entry;
 use godwit_core::ids::{ConversationId, Identity, Seq, UserId};
-use godwit_core::membership::{Conversation, NewConversation, Stay};
+use godwit_core::membership::{Conversation, Member, NewConversation, Stay};
 use godwit_core::policy::Policy;
 use godwit_core::store::{Error, OutboxEvent, Page, Pending, Prune, Pruned, Range, Store};
 use sqlx::sqlite::{
@@ -138,6 +138,14 @@ impl Store for SqliteStore {
 
     fn conversation(&self, id: ConversationId) -> Pending<'_, Option<Conversation>> {
         Box::pin(conversations::get(&self.readers, id))
+    }
+
+    fn member<'a>(&'a self, id: ConversationId, user: &'a UserId) -> Pending<'a, Option<Member>> {
+        Box::pin(conversations::member(&self.readers, id, user))
+    }
+
+    fn acquainted<'a>(&'a self, user: &'a UserId, among: &'a [UserId]) -> Pending<'a, Vec<UserId>> {
+        Box::pin(conversations::acquainted(self, user, among))
     }
 
     fn conversations_of<'a>(

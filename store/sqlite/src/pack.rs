@@ -67,11 +67,11 @@ impl Pack {
         conversation: ConversationId,
         target: Seq,
         kind: EntryKind,
-        sender: &UserId,
+        (sender, since_ms): (&UserId, u64),
     ) {
         let at = self.bytes(conversation.as_bytes());
-        let (target, kind) = (signed(target.0), kind.code());
-        self.row(format_args!(r#"[{at},{place},{target},{kind},"{sender}"]"#));
+        let (target, kind, since_ms) = (signed(target.0), kind.code(), signed(since_ms));
+        self.row(format_args!(r#"[{at},{place},{target},{kind},"{sender}",{since_ms}]"#));
     }
 
     /// A row of `messages/append` and `outbox/append`.

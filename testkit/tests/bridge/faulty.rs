@@ -1,6 +1,7 @@
 //! A store that fails when it is told to.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use godwit_core::change::{ChangeRequest, Refused};
@@ -9,7 +10,7 @@ use godwit_core::cursor::{Behind, Feed, Move, Opened, Opening, SubscriptionChang
 use godwit_core::entry::Entry;
 use godwit_core::ids::{ConversationId, Identity, Seq, UserId};
 use godwit_core::inbox::{Checked, InboxQuery, Inboxes, Item, Marks, MarksChange};
-use godwit_core::membership::{Conversation, NewConversation, Stay};
+use godwit_core::membership::{Conversation, Member, NewConversation, Stay};
 use godwit_core::people::{Claim, Device, People, TooMany, User, UserChange};
 use godwit_core::policy::Policy;
 use godwit_core::receipt::{Receipt, Report, Verdict};
@@ -31,16 +32,22 @@ pub(super) enum Fault {
 pub(super) struct Faulty {
     store: Arc<SqliteStore>,
     script: Mutex<VecDeque<Fault>>,
+    whole: AtomicU64,
 }
 
 impl Faulty {
     pub(super) fn new(store: Arc<SqliteStore>) -> Arc<Self> {
-        Arc::new(Self { store, script: Mutex::default() })
+        Arc::new(Self { store, script: Mutex::default(), whole: AtomicU64::new(0) })
     }
 
     /// The next commits or reports fail like this, one each.
     pub(super) fn will(&self, faults: &[Fault]) {
         self.script.lock().expect("no panic under the lock").extend(faults);
+    }
+
+    /// How often a conversation was read with all its members.
+    pub(super) fn whole_reads(&self) -> u64 {
+        self.whole.load(Ordering::SeqCst)
     }
 
     /// Whether every fault has happened.
@@ -76,11 +83,17 @@ impl Store for Faulty {
         Box::pin(self.fail(self.store.commit(batch, policy)))
     }
 
+    fn conversation(&self, id: ConversationId) -> Pending<'_, Option<Conversation>> {
+        self.whole.fetch_add(1, Ordering::SeqCst);
+        self.store.conversation(id)
+    }
+
     as_it_is! {
         create(new: &'a NewConversation) -> Conversation;
         change(request: &'a ChangeRequest) -> Result<(Entry, Conversation), Refused>;
         stays(id: ConversationId, after: Option<(Seq, UserId)>, limit: u32) -> Vec<Stay>;
-        conversation(id: ConversationId) -> Option<Conversation>;
+        member(id: ConversationId, user: &'a UserId) -> Option<Member>;
+        acquainted(user: &'a UserId, among: &'a [UserId]) -> Vec<UserId>;
         conversations_of(user: &'a UserId, after: Option<ConversationId>, limit: u32)
             -> Vec<Conversation>;
         read_log(id: ConversationId, range: Range, limit: u32, bytes_max: usize) -> Option<Page>;

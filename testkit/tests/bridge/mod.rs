@@ -4,6 +4,7 @@ mod devices;
 mod faults;
 mod faulty;
 mod large;
+mod strangers;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -68,7 +68,11 @@ async fn look(
     get: &wire::Get,
 ) -> Result<wire::GroupReply, Refusal> {
     let (inner, user) = (&session.inner, &session.identity().user);
-    let found = inner.store.conversation(id).await?;
+    // A stranger learns it from one row, however many members there are.
+    let found = match inner.store.member(id, user).await? {
+        Some(_) => inner.store.conversation(id).await?,
+        None => None,
+    };
     let conversation = found.filter(|c| c.member(user).is_some());
     let conversation = conversation.ok_or_else(|| refusal(&Refused::Unknown))?;
     let page = Page { after: &get.after_user, limit: get.limit };

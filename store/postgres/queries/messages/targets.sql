@@ -1,5 +1,6 @@
 -- What sends are about: for each the message at its target, and how many entries of its own kind
--- its sender has made about that. Those without a target there are left out.
+-- (up to $7) its sender has made about that since a time; how many of them were without a body. Those
+-- without a target there are left out.
 SELECT
     s.place AS "place!",
     t.kind,
@@ -7,14 +8,16 @@ SELECT
     t.time_ms,
     t.expires_ms,
     t.body_gone,
-    r.repeats AS "repeats!"
+    r.repeats AS "repeats!",
+    r.emptied AS "emptied!"
 FROM (
     SELECT
         unnest($1::bigint []) AS place,
         unnest($2::uuid []) AS conversation_id,
         unnest($3::bigint []) AS seq,
         unnest($4::smallint []) AS kind,
-        unnest($5::text []) AS sender
+        unnest($5::text []) AS sender,
+        unnest($6::bigint []) AS since_ms
 ) AS s
 CROSS JOIN LATERAL (
     SELECT kind, sender, time_ms, expires_ms, body_gone FROM messages
@@ -22,8 +25,14 @@ CROSS JOIN LATERAL (
     LIMIT 1
 ) AS t
 CROSS JOIN LATERAL (
-    SELECT count(*) AS repeats FROM messages
-    WHERE
-        conversation_id = s.conversation_id AND target_seq = s.seq AND kind = s.kind
-        AND sender = s.sender
+    SELECT
+        count(*) AS repeats,
+        count(*) FILTER (WHERE length(e.body) = 0 AND NOT e.body_gone) AS emptied
+    FROM (
+        SELECT body, body_gone FROM messages
+        WHERE
+            conversation_id = s.conversation_id AND target_seq = s.seq AND kind = s.kind
+            AND sender = s.sender AND time_ms >= s.since_ms
+        LIMIT $7
+    ) AS e
 ) AS r

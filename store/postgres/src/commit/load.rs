@@ -1,6 +1,7 @@
 //! What a batch touches, read by one statement; by a second one when a send is about a message.
 
 use godwit_core::commit::{Head, Loaded, Send as SendRequest, Standing, Target};
+use godwit_core::limits::REPEATS_COUNTED;
 use godwit_core::store::Error;
 use godwit_core::stored::{self, signed};
 use sqlx::PgConnection;
@@ -115,6 +116,7 @@ async fn load_targets(
 ) -> Result<(), Error> {
     let (mut places, mut ids, mut seqs) = (Vec::new(), Vec::new(), Vec::new());
     let (mut kinds, mut senders): (Vec<i16>, Vec<&str>) = (Vec::new(), Vec::new());
+    let mut since = Vec::new();
     for (place, send) in batch.iter().enumerate() {
         let Some(target) = send.act.target() else { continue };
         places.push(i64::try_from(place).unwrap_or(i64::MAX));
@@ -122,6 +124,7 @@ async fn load_targets(
         seqs.push(signed(target.0));
         kinds.push(i16::from(send.act.kind().code()));
         senders.push(send.from.user.as_str());
+        since.push(signed(send.act.counted_since(send.time_ms)));
     }
     if places.is_empty() {
         return Ok(());
@@ -132,7 +135,9 @@ async fn load_targets(
         &ids,
         &seqs,
         &kinds,
-        &senders as &[&str]
+        &senders as &[&str],
+        &since,
+        i64::from(REPEATS_COUNTED)
     )
     .fetch_all(connection)
     .await
@@ -146,6 +151,7 @@ async fn load_targets(
             expires_ms: row.expires_ms.map(|at| stored::unsigned("expiry", at)).transpose()?,
             gone: row.body_gone,
             repeats: u32::try_from(row.repeats).unwrap_or(u32::MAX),
+            emptied: u32::try_from(row.emptied).unwrap_or(u32::MAX),
         };
         loaded.targets.insert(place, target);
     }

@@ -34,7 +34,7 @@ const PLANS: &[(&str, &str, &[&str])] = &[
     ),
     (
         include_str!("../../queries/messages/targets.sql"),
-        "bigint[], uuid[], bigint[], smallint[], text[]",
+        "bigint[], uuid[], bigint[], smallint[], text[], bigint[], bigint",
         &["messages_pk", "messages_by_target"],
     ),
     (
@@ -104,6 +104,12 @@ const PLANS: &[(&str, &str, &[&str])] = &[
     (
         include_str!("../../queries/members/hold.sql"),
         "uuid[], text[]",
+        &["members_present_by_user"],
+    ),
+    (include_str!("../../queries/members/one.sql"), "uuid, text", &["members_"]),
+    (
+        include_str!("../../queries/members/acquainted.sql"),
+        "text, text[]",
         &["members_present_by_user"],
     ),
     (

@@ -11,13 +11,13 @@ async fn a_new_database_is_migrated_once_by_whoever_comes_first() {
     let database = postgres::empty();
     let store = connect(database.url()).await;
     let before = store.migrate_status().await.unwrap();
-    assert_eq!((before.applied, before.pending), (0, 2));
+    assert!(before.applied == 0 && before.pending > 1, "{before}");
     assert_eq!(database.ask("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"), "0");
     let other = connect(database.url()).await;
     let (one, two) = tokio::join!(store.migrate_up(), other.migrate_up());
     assert!(one.unwrap().is_current());
     let after = two.unwrap();
-    assert_eq!((after.applied, after.known, after.pending), (2, 2, 0));
+    assert_eq!((after.applied, after.pending), (after.known, 0));
 }
 
 #[tokio::test]

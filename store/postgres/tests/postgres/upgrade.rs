@@ -14,7 +14,7 @@ use crate::fresh;
 
 static MIGRATIONS: Migrator = sqlx::migrate!();
 
-/// Takes away what the second migration has added.
+/// Takes away what the migrations after the first have added.
 const DOWN: &str = "
     DROP TABLE details, mentions, inbox, users, devices, blocks, request_keys;
     DROP INDEX messages_by_target, messages_pins;
@@ -22,7 +22,7 @@ const DOWN: &str = "
         DROP COLUMN next_tag, DROP COLUMN expiry_s;
     ALTER TABLE messages DROP COLUMN number, DROP COLUMN target_seq, DROP COLUMN mentions;
     ALTER TABLE members DROP COLUMN visible_seq, DROP COLUMN tag, DROP COLUMN blocked;
-    DELETE FROM _sqlx_migrations WHERE version = 2";
+    DELETE FROM _sqlx_migrations WHERE version >= 2";
 
 /// What a schema consists of.
 const SCHEMA: &str = "
@@ -70,7 +70,7 @@ async fn what_the_first_version_has_stored_goes_on() {
     let mut connection = PgConnection::connect(first.url()).await.unwrap();
     MIGRATIONS.run_to(1, &mut connection).await.unwrap();
     assert_eq!(fresh.database.ask(SCHEMA), first.ask(SCHEMA), "it is the first version's schema");
-    assert_eq!(store.migrate_status().await.unwrap().pending, 1);
+    assert!(store.migrate_status().await.unwrap().pending > 0);
 
     assert!(store.migrate_up().await.unwrap().is_current());
     assert_eq!(everything().await, before);

@@ -12,12 +12,12 @@ async fn a_new_file_is_migrated_once() {
     let directory = tempfile::tempdir().unwrap();
     let store = SqliteStore::open(&directory.path().join("new.db")).await.unwrap();
     let before = store.migrate_status().await.unwrap();
-    assert_eq!((before.applied, before.pending), (0, 2));
+    assert!(before.applied == 0 && before.pending > 1, "{before}");
     assert!(before.to_string().contains("godwit migrate up"));
     let after = store.migrate_up().await.unwrap();
     assert!(after.is_current(), "{after}");
     assert_eq!(store.migrate_up().await.unwrap(), after);
-    assert_eq!((after.applied, after.known), (2, 2));
+    assert_eq!(after.applied, after.known);
 }
 
 #[tokio::test]

@@ -49,7 +49,7 @@ async fn first_version() -> (SqliteStore, tempfile::TempDir) {
     sqlx::raw_sql(DATA).execute(&mut old).await.unwrap();
     old.close().await.unwrap();
     let store = SqliteStore::open(&file).await.unwrap();
-    assert_eq!(store.migrate_status().await.unwrap().pending, 1);
+    assert!(store.migrate_status().await.unwrap().pending > 0);
     assert!(store.migrate_up().await.unwrap().is_current());
     (store, directory)
 }
