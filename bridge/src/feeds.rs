@@ -5,10 +5,11 @@ use std::num::NonZeroU32;
 
 use godwit_core::cursor::{Feed, Subscription};
 use godwit_core::edge::Qos;
-use godwit_core::ids::{ConversationId, Seq};
+use godwit_core::ids::{ConversationId, Seq, UserId};
 use godwit_core::presence::Declared;
 use godwit_proto::conversation::v1 as wire;
 
+use crate::mounted::{Full, Mounted};
 use crate::stance::Stance;
 use crate::topic::Target;
 
@@ -49,7 +50,7 @@ pub(crate) struct Lag {
 /// The mutable state of a device's session.
 #[derive(Debug, Default)]
 pub(crate) struct Feeds {
-    subscriptions: Vec<(Target, Wish)>,
+    mounted: Mounted,
     /// Bounded by the user's conversations, times two.
     lagging: BTreeMap<(Feed, ConversationId), Lag>,
     /// Logs that were just read up to below this place: announcements of what was read may still
@@ -57,6 +58,8 @@ pub(crate) struct Feeds {
     floors: BTreeMap<(Feed, ConversationId), Seq>,
     /// What the device is told and tells of receipts.
     pub(crate) receipts: crate::receipts::Device,
+    /// Ends of typing that wait for room on `t/{cid}`.
+    pub(crate) typists: crate::typing::Owed,
     /// Fates that wait for room on `a`; see `limits::FATES_MAX`.
     pub(crate) fates: Vec<wire::Fate>,
     /// What was missed before this connection is still being looked up.
@@ -99,52 +102,46 @@ impl Feeds {
         self.stance().is_some_and(|stance| stance.declared == Declared::Background)
     }
 
-    /// Adds or replaces; `true`: it is new.
-    pub(crate) fn put(&mut self, target: Target, wish: Wish) -> bool {
-        if let Some((_, old)) = self.subscriptions.iter_mut().find(|(t, _)| *t == target) {
-            *old = wish;
-            return false;
-        }
-        self.subscriptions.push((target, wish));
-        true
+    /// Adds or replaces; `Ok(true)`: it is new. `Err`: it would be, and there are `max` already.
+    pub(crate) fn put(&mut self, target: Target, wish: Wish, max: usize) -> Result<bool, Full> {
+        self.mounted.put(target, wish, max)
     }
 
     /// Ends a subscription; `false`: there was none.
     pub(crate) fn remove(&mut self, target: &Target) -> bool {
-        let before = self.subscriptions.len();
-        self.subscriptions.retain(|(t, _)| t != target);
-        if self.subscriptions.len() == before {
+        if !self.mounted.remove(target) {
             return false;
         }
-        let mut lagging = std::mem::take(&mut self.lagging);
-        lagging.retain(|(feed, id), _| self.wish(*feed, *id).is_some());
-        self.lagging = lagging;
+        if !target.feeds().is_empty() {
+            let mounted = &self.mounted;
+            self.lagging.retain(|(feed, id), _| mounted.wish(*feed, *id).is_some());
+        }
         true
     }
 
-    /// How the device wants an entry; `None`: not at all. Overlapping subscriptions make one
-    /// delivery with the highest QoS; no-local holds when all of them say so.
+    /// How the device wants an entry; `None`: not at all.
     pub(crate) fn wish(&self, feed: Feed, conversation: ConversationId) -> Option<Wish> {
-        self.merge(|target| target.reaches(feed, conversation))
+        self.mounted.wish(feed, conversation)
     }
 
     /// How the device wants messages of one topic that is no feed (`a`, `q/sync`, `r/{cid}` ...).
     pub(crate) fn wish_topic(&self, topic: &Target) -> Option<Wish> {
-        self.merge(|target| target.covers(topic))
-    }
-
-    fn merge(&self, reaches: impl Fn(&Target) -> bool) -> Option<Wish> {
-        let found = self.subscriptions.iter().filter(|(target, _)| reaches(target));
-        found.map(|(_, wish)| *wish).reduce(|a, b| Wish {
-            qos: a.qos.max(b.qos),
-            no_local: a.no_local && b.no_local,
-            identifier: a.identifier.or(b.identifier),
-        })
+        self.mounted.wish_topic(topic)
     }
 
     /// Whether a subscription reaches the feed at all.
     pub(crate) fn reads(&self, feed: Feed) -> bool {
-        self.subscriptions.iter().any(|(t, _)| t.feeds().iter().any(|(f, _)| *f == feed))
+        self.mounted.reads(feed)
+    }
+
+    /// Whether the device has subscribed to a user's presence by name.
+    pub(crate) fn names_users(&self) -> bool {
+        self.mounted.users().next().is_some()
+    }
+
+    /// The users whose presence the device has subscribed to by name.
+    pub(crate) fn named_users(&self) -> Vec<UserId> {
+        self.mounted.users().cloned().collect()
     }
 
     /// Whether an announced entry was given out already, by reading the log.
@@ -251,12 +248,11 @@ impl Feeds {
     pub(crate) fn cut(&mut self, conversation: ConversationId) -> bool {
         self.lagging.retain(|(_, id), _| *id != conversation);
         self.floors.retain(|(_, id), _| *id != conversation);
+        self.typists.cut(conversation);
         if let Some(stance) = &mut self.stance {
             stance.cut(conversation);
         }
-        let before = self.subscriptions.len();
-        self.subscriptions.retain(|(target, _)| target.conversation() != Some(conversation));
-        before != self.subscriptions.len()
+        self.mounted.cut(conversation)
     }
 }
 
@@ -268,27 +264,28 @@ mod tests {
     const A: ConversationId = ConversationId([1; 16]);
     const B: ConversationId = ConversationId([2; 16]);
 
-    fn wish(qos: Qos) -> Wish {
-        Wish { qos, no_local: false, identifier: None }
+    fn put(feeds: &mut Feeds, target: Target, qos: Qos) {
+        let wish = Wish { qos, no_local: false, identifier: None };
+        assert_eq!(feeds.put(target, wish, 10), Ok(true));
     }
 
     #[test]
     fn overlapping_subscriptions_are_one_delivery() {
         let mut feeds = Feeds::default();
-        assert!(feeds.put(Target::Feed(Feed::Log, Scope::All), wish(Qos::AtMostOnce)));
-        assert!(feeds.put(Target::Feed(Feed::Log, Scope::One(A)), wish(Qos::AtLeastOnce)));
+        put(&mut feeds, Target::Feed(Feed::Log, Scope::All), Qos::AtMostOnce);
+        put(&mut feeds, Target::Feed(Feed::Log, Scope::One(A)), Qos::AtLeastOnce);
         assert_eq!(feeds.wish(Feed::Log, A).unwrap().qos, Qos::AtLeastOnce);
         assert_eq!(feeds.wish(Feed::Log, B).unwrap().qos, Qos::AtMostOnce);
         assert_eq!(feeds.wish(Feed::Plain, A), None);
         assert_eq!(feeds.wish_topic(&Target::Fates), None);
-        feeds.put(Target::Everything, wish(Qos::AtMostOnce));
+        put(&mut feeds, Target::Everything, Qos::AtMostOnce);
         assert!(feeds.wish(Feed::Plain, A).is_some() && feeds.wish_topic(&Target::Fates).is_some());
     }
 
     #[test]
     fn a_lag_ends_only_when_the_whole_log_was_read() {
         let mut feeds = Feeds::default();
-        feeds.put(Target::Feed(Feed::Log, Scope::All), wish(Qos::AtLeastOnce));
+        put(&mut feeds, Target::Feed(Feed::Log, Scope::All), Qos::AtLeastOnce);
         feeds.lag(Feed::Log, A, Seq(5), Seq(9));
         feeds.lag(Feed::Log, A, Seq(3), Seq(7));
         assert_eq!(
@@ -314,7 +311,7 @@ mod tests {
     #[test]
     fn a_late_gap_is_not_read_twice() {
         let mut feeds = Feeds::default();
-        feeds.put(Target::Feed(Feed::Log, Scope::All), wish(Qos::AtLeastOnce));
+        put(&mut feeds, Target::Feed(Feed::Log, Scope::All), Qos::AtLeastOnce);
         feeds.lag(Feed::Log, A, Seq(5), Seq(9));
         feeds.advance(Feed::Log, A, (Seq(10), false), Seq(9));
         feeds.lag(Feed::Log, A, Seq(6), Seq(12));
@@ -327,7 +324,7 @@ mod tests {
     #[test]
     fn what_is_held_is_not_read_until_it_is_released() {
         let mut feeds = Feeds::default();
-        feeds.put(Target::Feed(Feed::Log, Scope::All), wish(Qos::AtLeastOnce));
+        put(&mut feeds, Target::Feed(Feed::Log, Scope::All), Qos::AtLeastOnce);
         feeds.hold(Feed::Log, A, Seq(5), Seq(5));
         feeds.lag(Feed::Log, B, Seq(1), Seq(2));
         assert_eq!(feeds.first_lag().map(|(_, id, _)| id), Some(B));
@@ -349,8 +346,8 @@ mod tests {
     fn a_cut_leaves_nothing_behind() {
         let mut feeds = Feeds::default();
         feeds.stance_mut().open.extend([A, B]);
-        feeds.put(Target::Feed(Feed::Plain, Scope::One(A)), wish(Qos::AtLeastOnce));
-        feeds.put(Target::Feed(Feed::Log, Scope::All), wish(Qos::AtLeastOnce));
+        put(&mut feeds, Target::Feed(Feed::Plain, Scope::One(A)), Qos::AtLeastOnce);
+        put(&mut feeds, Target::Feed(Feed::Log, Scope::All), Qos::AtLeastOnce);
         feeds.lag(Feed::Plain, A, Seq(1), Seq(2));
         feeds.lag(Feed::Log, A, Seq(1), Seq(2));
         feeds.lag(Feed::Log, B, Seq(1), Seq(2));

@@ -6,6 +6,7 @@ use godwit_core::bus::Announce;
 use godwit_core::store::Store;
 use tokio::sync::Semaphore;
 
+use crate::acquainted::Acquainted;
 use crate::committer::Committer;
 use crate::cursors::Cursors;
 use crate::directory::Directory;
@@ -33,6 +34,7 @@ pub(crate) struct Inner {
     pub(crate) openings: Openings,
     pub(crate) people: Arc<People>,
     pub(crate) announce: Arc<dyn Announce>,
+    pub(crate) acquainted: Acquainted,
     pub(crate) typing: Typing,
     pub(crate) presence: Presences,
     pub(crate) seen: Seen,

@@ -8,7 +8,7 @@
 //! 5. [`fate`]: each sender is told, by PUBACK and on `a`;
 //! 6. [`route`]: an announced entry finds the members' devices ([`directory`], [`online`]);
 //! 7. [`session`] pushes it to a device that is live in the log, [`pull`] reads the log for one
-//!    that lags ([`feeds`] knows which it is);
+//!    that lags ([`feeds`] knows which it is, [`mounted`] what the device wants);
 //! 8. [`cursors`]: what a device has confirmed is stored behind it.
 //!
 //! [`large`] takes the fan-out of large groups out of stages 6 and 7, [`notices`] tells devices in
@@ -18,8 +18,10 @@
 //! conversations, for `q/groups` and for REST alike, in turn with the commits.
 //!
 //! Beside the log, what passes: [`receipts`] (stored, then told); [`typing`]; [`presence`] (what devices say of
-//! themselves: [`stance`]; who looks at whom: [`rooms`] and [`watch`]). What it asks of users, it
+//! themselves: [`stance`]; who looks at whom: [`rooms`] and [`watch`]; who may ask for whom: [`acquainted`]). What it asks of users, it
 //! asks [`people`], and notes in [`seen`].
+//!
+//! At the end [`drain`] tells the devices.
 //!
 //! It refuses to know sockets, packets and SQL: the broker is behind [`godwit_core::edge`], the
 //! store behind [`godwit_core::store`], other bridges behind [`godwit_core::bus`].
@@ -28,11 +30,13 @@
 //! cursors); all others are held alone, or last. No lock is held across an await; the two asynchronous
 //! ones (a lane's turn, the receipts' turn) are, on purpose.
 
+mod acquainted;
 mod committer;
 mod control;
 mod cursors;
 mod delay;
 mod directory;
+mod drain;
 mod fate;
 mod feeds;
 mod ingest;
@@ -40,6 +44,7 @@ mod inner;
 mod large;
 mod limits;
 mod metrics;
+mod mounted;
 mod notices;
 mod online;
 mod openings;
@@ -141,6 +146,7 @@ impl Bridge {
             cursors,
             people,
             announce,
+            acquainted: acquainted::Acquainted::default(),
             typing: typing::Typing::new(),
             presence: presence::Presences::new(),
             seen: seen::Seen::default(),
@@ -154,10 +160,16 @@ impl Bridge {
         });
         tokio::spawn(receipts::Teller::look_up(Arc::downgrade(&inner), strangers));
         let noting = Mutex::new(Some(seen::start(&inner)));
-        let mut clocks = vec![typing::start(&inner)];
+        let mut clocks = vec![typing::start(&inner), acquainted::start(&inner)];
         clocks.extend(presence::start(&inner));
         clocks.extend([large::start(&inner), notices::start(&inner)]);
         Arc::new(Self { inner, lanes: Mutex::new(lanes), noting, clocks: Mutex::new(clocks) })
+    }
+
+    /// Tells every device on `x` that the server goes away, and when to come back. Call it before the
+    /// broker ends the connections.
+    pub fn drain(&self) {
+        drain::tell(&self.inner);
     }
 
     /// Commits what waits, stores the cursors, and ends. New sends are answered 0x97 from now on.
@@ -207,13 +219,20 @@ impl Bridge {
         let mut feeds = Feeds::new(opened.present);
         for subscription in &opened.subscriptions {
             if let Some(target) = topic::parse_filter(&subscription.filter) {
-                feeds.put(target, Wish::of(subscription));
+                // Beyond a bound that has become lower since, the rest is not in force.
+                let max = self.inner.options.subscriptions_max;
+                let _ = feeds.put(target, Wish::of(subscription), max);
             }
         }
+        let named = feeds.named_users();
         let kept = begin.expiry_s > 0;
         let session = DeviceSession::new(Arc::clone(&self.inner), Arc::clone(&link), kept, feeds);
         self.inner.online.add(&link.identity().user, Arc::clone(&session));
         presence::opened(&session);
+        named.iter().for_each(|user| self.inner.acquainted.named(&session, user));
+        if !named.is_empty() {
+            self.inner.acquainted.look_again(&session);
+        }
         if opened.present {
             tokio::spawn(catch_up(Arc::clone(&session)));
         }
@@ -247,8 +266,10 @@ impl Listen for Bridge {
                     }
                 }),
                 Signal::UserChanged { user } => presence::user_changed(inner, user),
-                Signal::Typing { conversation, user, active } => {
-                    typing::signalled(inner, *conversation, user, *active);
+                Signal::Typing { conversation, user, tag, active } => {
+                    let (conversation, user) = (*conversation, user.clone());
+                    let news = typing::News { conversation, user, tag: *tag, active: *active };
+                    typing::signalled(inner, news);
                 }
                 Signal::Presence { user, presence } => {
                     presence::signalled(inner, user, *presence);

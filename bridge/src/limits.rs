@@ -86,7 +86,7 @@ pub(crate) const RECEIPTS_OWN_MAX: usize = 256;
 /// told: whoever looks at the conversation asks for them.
 pub(crate) const RECEIPTS_LOOKUPS_MAX: usize = 10_000;
 
-/// Senders who are known to type, over all conversations: about 200 bytes each. Of more, nothing is
+/// Senders who are known to type, over all conversations: about 400 bytes each. Of more, nothing is
 /// told.
 pub(crate) const TYPISTS_MAX: usize = 50_000;
 
@@ -97,6 +97,10 @@ pub(crate) const LOOKUPS_MAX: usize = 64;
 /// What one device has said of its typing in a conversation while it is looked up whether it may.
 /// More is answered 0x97.
 pub(crate) const TYPING_LINE_MAX: usize = 8;
+
+/// Ends of typing for which a device had no room, kept until it has: 24 bytes each. Of more, the oldest
+/// are not told: the app's own timer ends them.
+pub(crate) const STOPS_OWED_MAX: usize = 64;
 
 /// Conversations open on one device. More are refused with 0x99.
 pub(crate) const OPEN_MAX: usize = 16;
@@ -207,3 +211,14 @@ pub(crate) const PREVIEW_BYTES_MAX: usize = 256;
 /// Users that an entry in an inbox names: 100 items with names of 64 bytes are 100 KiB. The others
 /// are left out.
 pub(crate) const PREVIEW_NAMES_MAX: usize = 8;
+
+/// How soon the first device may come back after a shutdown, at the earliest.
+pub(crate) const DRAIN_RETRY_MIN: Duration = Duration::from_millis(500);
+
+/// How much later the last one may, for each device: they come back a thousand a second.
+pub(crate) const DRAIN_RETRY_PER_DEVICE: Duration = Duration::from_millis(1);
+
+/// Over how much they are spread at least, and at most: nobody is told to stay away for longer.
+pub(crate) const DRAIN_SPREAD_MIN: Duration = Duration::from_secs(1);
+/// See [`DRAIN_SPREAD_MIN`].
+pub(crate) const DRAIN_SPREAD_MAX: Duration = Duration::from_mins(5);

@@ -49,6 +49,15 @@ impl Online {
         }
     }
 
+    /// All sessions.
+    pub(crate) fn all(&self) -> Vec<Arc<DeviceSession>> {
+        let mut all = Vec::new();
+        for shard in &self.shards {
+            all.extend(shard.lock().values().flatten().cloned());
+        }
+        all
+    }
+
     /// Calls `each` for the user's sessions.
     pub(crate) fn each(&self, user: &UserId, mut each: impl FnMut(&Arc<DeviceSession>)) {
         if let Some(sessions) = self.shard(user).lock().get(user) {

@@ -24,6 +24,8 @@ pub struct Options {
     /// How long a send may wait for a store that is away. Then its PUBACK stays out for good and
     /// the connection closes, so that the device sends again.
     pub hold_max: Duration,
+    /// Subscriptions of one device to its topics: about 150 bytes each. The next is answered 0x97.
+    pub subscriptions_max: usize,
     /// How long a confirmed delivery may wait until its cursor is stored. After a crash a device
     /// gets again what it confirmed within this time.
     pub cursor_delay: Duration,
@@ -58,6 +60,7 @@ impl Default for Options {
             queue_sends_max: 20_000,
             queue_bytes_max: 64 * 1024 * 1024,
             hold_max: Duration::from_secs(30),
+            subscriptions_max: limits::SUBSCRIPTIONS_MAX,
             cursor_delay: Duration::from_millis(100),
             policy: Policy::default(),
             receipt_delay: Duration::from_millis(200),

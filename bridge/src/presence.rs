@@ -190,6 +190,7 @@ pub(crate) fn signalled(inner: &Arc<Inner>, user: &UserId, presence: Presence) {
 /// A user's settings or blocks have changed: those who look are told anew, and so is the user.
 pub(crate) fn user_changed(inner: &Arc<Inner>, user: &UserId) {
     inner.people.forget(user);
+    inner.typing.parted(user);
     inner.presence.watch.news(user, true);
     let mut sessions = Vec::new();
     inner.online.each(user, |session| sessions.push(Arc::clone(session)));

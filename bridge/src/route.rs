@@ -66,7 +66,7 @@ async fn load(inner: Arc<Inner>, id: ConversationId, route: Arc<Mutex<Route>>) {
         // never announced here.
         for user in members_gone(state.known.as_deref(), &fresh) {
             if !waiting.iter().any(|announcement| removes(&announcement.entry, &user)) {
-                inner.online.each(&user, |session| session.cut(id));
+                part(&inner, id, &user);
             }
         }
         state.known = Some(Arc::clone(&fresh));
@@ -166,7 +166,19 @@ fn pool(
 fn cut_removed(inner: &Arc<Inner>, known: &Known, entry: &Entry) {
     if let Some(Change::Removed { users, .. }) = entry.change() {
         for user in users.iter().filter(|user| known.joined(user).is_none()) {
-            inner.online.each(user, |session| session.cut(entry.conversation));
+            part(inner, entry.conversation, user);
         }
     }
+    if let Some(Change::Roles { roles, .. }) = entry.change() {
+        for (user, _) in roles.iter().filter(|(_, role)| !role.may_send()) {
+            inner.typing.end(entry.conversation, user);
+        }
+    }
+}
+
+/// The user is no member any more.
+fn part(inner: &Inner, id: ConversationId, user: &UserId) {
+    inner.online.each(user, |session| session.cut(id));
+    inner.typing.end(id, user);
+    inner.acquainted.parted(user);
 }

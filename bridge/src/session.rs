@@ -1,5 +1,6 @@
 //! One connected device: its publishes going up, its feeds coming down.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
@@ -9,7 +10,7 @@ use godwit_core::edge::{
     Ack, Code, Delivery, Downlink, Message, Outcome, Publish, Qos, Session, SubscribeRequest, Task,
 };
 use godwit_core::entry::Entry;
-use godwit_core::ids::{ConversationId, Identity, Seq};
+use godwit_core::ids::{ConversationId, Identity, Seq, UserId};
 use godwit_core::presence::Epoch;
 use godwit_core::store::Error;
 use godwit_proto::conversation::v1 as wire;
@@ -20,7 +21,9 @@ use crate::feeds::{Feeds, Wish};
 use crate::inner::Inner;
 use crate::topic::{self, Target, Up};
 use crate::wire::Rendered;
-use crate::{delay, ingest, limits, metrics, presence, pull, query, receipts, retry, typing};
+use crate::{
+    acquainted, delay, ingest, limits, metrics, presence, pull, query, receipts, retry, typing,
+};
 
 /// A device's session above the broker.
 pub(crate) struct DeviceSession {
@@ -167,6 +170,9 @@ impl DeviceSession {
             let mut feeds = self.feeds.lock();
             feeds.cut(conversation);
             feeds.receipts.cut(conversation);
+            if feeds.names_users() {
+                self.inner.acquainted.look_again(self);
+            }
             feeds.wish_topic(&Target::Control)
         };
         if let Some(wish) = wish {
@@ -272,7 +278,12 @@ impl DeviceSession {
     }
 
     /// Checks and puts one subscription in force; answers its code and, if it is new, its target.
-    async fn subscribe_one(&self, request: &SubscribeRequest) -> (Code, Option<Target>) {
+    /// `acquainted`: see [`DeviceSession::acquainted`].
+    async fn subscribe_one(
+        &self,
+        request: &SubscribeRequest,
+        acquainted: Option<&BTreeSet<UserId>>,
+    ) -> (Code, Option<Target>) {
         let granted = Code(u8::from(request.qos() == godwit_core::edge::Qos::AtLeastOnce));
         if !request.mounted {
             return (granted, None);
@@ -290,15 +301,43 @@ impl DeviceSession {
                 }
             }
         }
-        let new = self.feeds.lock().put(target.clone(), Wish::of(&request.subscription));
+        if let Some(user) = target.user() {
+            match acquainted {
+                Some(acquainted) if acquainted.contains(user) => {}
+                Some(_) => return (Code::NOT_AUTHORIZED, None),
+                None => return (Code::QUOTA_EXCEEDED, None),
+            }
+        }
+        let (wish, max) = (Wish::of(&request.subscription), self.inner.options.subscriptions_max);
+        let new = {
+            let mut feeds = self.feeds.lock();
+            let Ok(new) = feeds.put(target.clone(), wish, max) else {
+                return (Code::QUOTA_EXCEEDED, None);
+            };
+            if let Some(user) = target.user().filter(|_| new && !feeds.closed) {
+                self.inner.acquainted.named(self, user);
+            }
+            new
+        };
         (granted, new.then_some(target))
+    }
+
+    /// Which of the users whose presence is asked for by name share a conversation with this one.
+    /// `None`: the store does not say.
+    async fn acquainted(&self, requests: &[SubscribeRequest]) -> Option<BTreeSet<UserId>> {
+        let mounted = requests.iter().filter(|request| request.mounted);
+        let targets = mounted.filter_map(|r| topic::parse_filter(&r.subscription.filter));
+        let named: Vec<UserId> = targets.filter_map(|target| target.user().cloned()).collect();
+        let found = acquainted::among(self, named).await;
+        found.inspect_err(|error| retry::note("acquainted", error)).ok()
     }
 
     async fn subscribe_all(&self, requests: Vec<SubscribeRequest>) -> Vec<Code> {
         let mut codes = Vec::with_capacity(requests.len());
         let mut change = SubscriptionChange::default();
+        let acquainted = self.acquainted(&requests).await;
         for request in requests {
-            let (code, new) = self.subscribe_one(&request).await;
+            let (code, new) = self.subscribe_one(&request, acquainted.as_ref()).await;
             if !code.is_error() {
                 change.put.push(request.subscription);
             }
@@ -322,6 +361,9 @@ impl DeviceSession {
         for filter in filters {
             let target = topic::parse_filter(&filter);
             let removed = target.as_ref().is_some_and(|target| self.feeds.lock().remove(target));
+            if let Some(user) = target.as_ref().and_then(Target::user).filter(|_| removed) {
+                self.inner.acquainted.dropped(self, [user]);
+            }
             codes.push(if removed { Code::SUCCESS } else { NONE });
             if removed {
                 change.stop.extend(target.iter().flat_map(Target::feeds));
@@ -347,6 +389,8 @@ impl DeviceSession {
         self.questions.lock().clear();
         self.feeds.lock().closed = true;
         self.inner.online.remove(&self.identity().user, self);
+        self.inner.acquainted.leave(self);
+        typing::closed(self);
         presence::closed(self);
         if !self.kept {
             return;
@@ -413,15 +457,18 @@ impl Session for DeviceSession {
     }
 
     fn writable(&self) {
-        let (fates, receipts) = {
+        let (fates, receipts, typists) = {
             let feeds = self.feeds.lock();
-            (!feeds.fates.is_empty(), feeds.receipts.is_stuck())
+            (!feeds.fates.is_empty(), feeds.receipts.is_stuck(), !feeds.typists.is_empty())
         };
         if fates {
             self.flush_fates();
         }
         if receipts {
             receipts::flush(self);
+        }
+        if typists {
+            typing::flush(self);
         }
         pull::start(self);
     }

@@ -205,6 +205,15 @@ impl Target {
         }
     }
 
+    /// The one user whose presence it names: for those who share a conversation with that user, and
+    /// over when they do no more.
+    pub(crate) const fn user(&self) -> Option<&UserId> {
+        match self {
+            Self::Presence(Some(user)) => Some(user),
+            _ => None,
+        }
+    }
+
     /// The feeds it begins and ends.
     pub(crate) fn feeds(&self) -> Vec<(Feed, Scope)> {
         match self {

@@ -14,7 +14,7 @@ use godwit_core::edge::{Ack, Code, Outcome};
 use godwit_core::ids::{ConversationId, UserId};
 use godwit_core::membership::ConversationKind;
 use godwit_core::presence::Epoch;
-use godwit_core::typing::{Board, Forward, Input};
+use godwit_core::typing::{Board, Forward, Input, Typist};
 use godwit_proto::presence::v1 as wire;
 use parking_lot::Mutex;
 use prost::Message as _;
@@ -28,7 +28,7 @@ use crate::{limits, retry};
 
 mod tell;
 
-pub(crate) use tell::signalled;
+pub(crate) use tell::{News, Owed, flush, signalled};
 
 /// What devices have said while it is looked up whether they may, by connection and conversation.
 type Lines = HashMap<(Epoch, ConversationId), VecDeque<(Input, Ack)>>;
@@ -95,12 +95,32 @@ impl Typing {
         done
     }
 
-    /// The user's message has arrived, which ends the typing without a word.
-    pub(crate) fn clear(&self, conversation: ConversationId, user: &UserId) {
+    /// As [`Typing::on_board`], if anybody is there.
+    fn if_typing(&self, act: impl FnOnce(&mut Board)) {
         if self.rows.load(Ordering::Relaxed) > 0 {
-            self.on_board(|board| board.clear(conversation, user));
+            self.on_board(act);
         }
     }
+
+    /// The user's message has arrived, which ends the typing without a word.
+    pub(crate) fn clear(&self, conversation: ConversationId, user: &UserId) {
+        self.if_typing(|board| board.clear(conversation, user));
+    }
+
+    /// The user may not type there any more.
+    pub(crate) fn end(&self, conversation: ConversationId, user: &UserId) {
+        self.if_typing(|board| board.end(conversation, user));
+    }
+
+    /// Whom the user blocks may have changed.
+    pub(crate) fn parted(&self, user: &UserId) {
+        self.if_typing(|board| board.parted(user));
+    }
+}
+
+/// A connection has ended.
+pub(crate) fn closed(session: &DeviceSession) {
+    session.inner.typing.if_typing(|board| board.left(session.epoch));
 }
 
 /// A device has published on `t/{cid}`. With QoS 0 a refusal is told to nobody.
@@ -136,7 +156,7 @@ pub(crate) fn publish(
         }
         while let Some((input, ack)) = session.inner.typing.next_in_line(key) {
             match may {
-                Ok(may) => said(&session, conversation, input, may, ack),
+                Ok(ref may) => said(&session, conversation, input, may.clone(), ack),
                 Err(_) => ack.settle(Outcome::throttled(ASK_AGAIN)),
             }
         }
@@ -158,10 +178,11 @@ fn read(payload: &Bytes) -> Result<Input, Outcome> {
 }
 
 /// What became of the right to type.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum May {
-    Type,
-    /// Nobody is told, and nothing is wrong: a large group.
+    /// By this tag, and to this other member of a direct conversation.
+    Type(u32, Option<UserId>),
+    /// Nobody is told, and nothing is wrong: a large group, or someone whom the user blocks.
     Idle,
     No(&'static str),
 }
@@ -177,14 +198,19 @@ fn may_type(inner: &Inner, known: &Known, session: &DeviceSession) -> Option<May
     if known.large {
         return Some(May::Idle);
     }
-    if known.kind == ConversationKind::Direct {
-        for other in known.others(user) {
-            if inner.people.cached(&other.user)?.blocks(user) {
-                return Some(May::No("you may not send here"));
-            }
-        }
+    if known.kind != ConversationKind::Direct {
+        return Some(May::Type(member.tag, None));
     }
-    Some(May::Type)
+    let Some(other) = known.others(user).next() else {
+        return Some(May::Type(member.tag, None));
+    };
+    if inner.people.cached(&other.user)?.blocks(user) {
+        return Some(May::No("you may not send here"));
+    }
+    if inner.people.cached(user)?.blocks(&other.user) {
+        return Some(May::Idle);
+    }
+    Some(May::Type(member.tag, Some(other.user.clone())))
 }
 
 async fn look_up(
@@ -193,16 +219,12 @@ async fn look_up(
 ) -> Result<May, godwit_core::store::Error> {
     const STRANGER: May = May::No("not a member of this conversation");
     let (inner, user) = (&session.inner, &session.identity().user);
-    let mut known = inner.directory.known(conversation).await?;
-    if known.as_ref().is_some_and(|known| known.member(user).is_none()) {
-        known = inner.directory.read(conversation).await?;
-    }
-    let Some(known) = known.filter(|known| known.member(user).is_some()) else {
+    let Some(known) = inner.directory.known_to(conversation, user).await? else {
         return Ok(STRANGER);
     };
     if known.kind == ConversationKind::Direct {
-        for other in known.others(user) {
-            inner.people.of(&other.user).await?;
+        for member in &known.members {
+            inner.people.of(&member.user).await?;
         }
     }
     // Whatever was forgotten again meanwhile is asked for by the next key.
@@ -211,11 +233,16 @@ async fn look_up(
 
 fn said(session: &DeviceSession, conversation: ConversationId, input: Input, may: May, ack: Ack) {
     match may {
-        May::Type => {
-            let (typing, user) = (&session.inner.typing, &session.identity().user);
+        May::Type(tag, peer) => {
+            let (user, peer, source) = (&session.identity().user, peer.as_ref(), session.epoch);
+            let from = Typist { conversation, user, tag, peer, source };
             let now = Instant::now();
-            let forward = typing.on_board(|board| board.handle(conversation, user, input, now));
+            let forward = session.inner.typing.on_board(|board| board.handle(from, input, now));
             pass_on(&session.inner, forward);
+            if session.feeds.lock().closed {
+                // Gone while it was looked up.
+                closed(session);
+            }
         }
         May::Idle => {}
         May::No(reason) => return ack.settle(Outcome::refused(Code::NOT_AUTHORIZED, reason)),
@@ -224,8 +251,8 @@ fn said(session: &DeviceSession, conversation: ConversationId, input: Input, may
 }
 
 fn pass_on(inner: &Inner, forward: Option<Forward>) {
-    if let Some(Forward { conversation, user, active }) = forward {
-        inner.announce.signal(&[Signal::Typing { conversation, user, active }]);
+    if let Some(Forward { conversation, user, tag, active }) = forward {
+        inner.announce.signal(&[Signal::Typing { conversation, user, tag, active }]);
     }
 }
 

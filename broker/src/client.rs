@@ -166,6 +166,24 @@ impl Client {
         Ok(true)
     }
 
+    /// Whether these plain filters fit beside those that stand and those `promised`; then they are
+    /// promised too. What does not fit is refused before anything above keeps it.
+    pub(crate) fn promise(
+        &self,
+        filters: &[String],
+        promised: &mut Vec<String>,
+        max: usize,
+    ) -> bool {
+        let state = self.state.lock();
+        let stands = |filter: &String| state.filters.iter().any(|f| **f == **filter);
+        let new: Vec<_> = filters.iter().filter(|f| !promised.contains(f) && !stands(f)).collect();
+        if state.filters.len() + promised.len() + new.len() > max {
+            return false;
+        }
+        promised.extend(new.into_iter().cloned());
+        true
+    }
+
     /// Forgets a plain filter; `false`: there was none.
     pub(crate) fn remove_filter(&self, filter: &str) -> bool {
         let mut state = self.state.lock();

@@ -206,6 +206,10 @@ impl Connection {
     fn asked_to_close(&mut self, code: Code) -> Option<End> {
         let end = End::cut(code, "closed by the server");
         let graceful = matches!(code, Code::SERVER_SHUTTING_DOWN | Code::USE_ANOTHER_SERVER);
+        if graceful {
+            // What was queued before (when to come back) goes out before the goodbye.
+            self.fill();
+        }
         if !graceful || self.acks.is_empty() {
             return Some(end);
         }

@@ -200,6 +200,7 @@ impl Connection {
         filters: Vec<(ByteString, u8)>,
     ) {
         let mut all = Vec::with_capacity(filters.len());
+        let (mut promised, max) = (Vec::new(), self.shared.options.subscriptions_max);
         for (filter, options) in filters {
             let grant = self.shared.gate.authorize(&self.admitted, Action::Subscribe(&filter));
             let request = SubscribeRequest {
@@ -210,8 +211,14 @@ impl Connection {
                 },
                 mounted: grant.mounted,
             };
-            let verdict =
-                if grant.is_denied() { Err(Code::NOT_AUTHORIZED) } else { Ok(grant.plain) };
+            let verdict = if grant.is_denied() {
+                Err(Code::NOT_AUTHORIZED)
+            } else if !self.client.promise(&grant.plain, &mut promised, max) {
+                // Refused here, so that no session keeps what is not in force.
+                Err(Code::QUOTA_EXCEEDED)
+            } else {
+                Ok(grant.plain)
+            };
             all.push((request, verdict));
         }
         let requests: Vec<_> = all

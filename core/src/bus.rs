@@ -38,6 +38,8 @@ pub enum Signal {
         conversation: ConversationId,
         /// Who.
         user: UserId,
+        /// See [`crate::membership::Member::tag`]: the end is told of one who is no member any more.
+        tag: u32,
         /// Typing.
         active: bool,
     },

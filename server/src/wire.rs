@@ -191,6 +191,7 @@ impl Running {
         tracing::info!(connections = self.broker.connections(), "stopping");
         self.api.drain();
         // Each later step keeps a share of the time, whatever the steps before it took.
+        self.bridge.drain();
         self.broker.shutdown(left(0.6)).await;
         self.bridge.shutdown(left(0.6)).await;
         in_time(left(0.4), "the storage worker", self.worker.shutdown()).await;
@@ -265,6 +266,7 @@ fn bridge_options(config: &Config, lanes: usize) -> godwit_bridge::Options {
             delete_window_ms: millis(config.policy.delete_window),
         },
         receipt_delay: config.receipts.delay,
+        subscriptions_max: limits.subscriptions_max,
         user_sends_per_s: limits.user_sends_per_s,
         conversation_sends_per_s: limits.conversation_sends_per_s,
         large_group_members: limits.large_group_members,

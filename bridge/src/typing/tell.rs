@@ -11,24 +11,29 @@ use prost::Message as _;
 use crate::directory::Known;
 use crate::feeds::Wish;
 use crate::inner::Inner;
+use crate::session::DeviceSession;
 use crate::topic::Target;
-use crate::{metrics, retry};
+use crate::{limits, metrics, retry};
+
+/// What the devices of the other members are told.
+#[derive(Debug, Clone)]
+pub(crate) struct News {
+    pub(crate) conversation: ConversationId,
+    pub(crate) user: UserId,
+    pub(crate) tag: u32,
+    pub(crate) active: bool,
+}
 
 /// Someone types, at this bridge or another: the other members' devices here are told.
-pub(crate) fn signalled(
-    inner: &Arc<Inner>,
-    conversation: ConversationId,
-    user: &UserId,
-    active: bool,
-) {
-    if let Some(known) = inner.directory.cached(conversation) {
-        return tell(inner, conversation, &known, user, active);
+pub(crate) fn signalled(inner: &Arc<Inner>, news: News) {
+    if let Some(known) = inner.directory.cached(news.conversation) {
+        return tell(inner, &known, &news);
     }
     let Ok(permit) = Arc::clone(&inner.typing.lookups).try_acquire_owned() else { return };
-    let (inner, user) = (Arc::clone(inner), user.clone());
+    let inner = Arc::clone(inner);
     tokio::spawn(async move {
-        match inner.directory.known(conversation).await {
-            Ok(Some(known)) => tell(&inner, conversation, &known, &user, active),
+        match inner.directory.known(news.conversation).await {
+            Ok(Some(known)) => tell(&inner, &known, &news),
             Ok(None) => {}
             Err(error) => retry::note("conversation", &error),
         }
@@ -36,24 +41,70 @@ pub(crate) fn signalled(
     });
 }
 
-fn tell(inner: &Inner, conversation: ConversationId, known: &Known, user: &UserId, active: bool) {
-    let Some(typist) = known.member(user).filter(|_| !known.large) else { return };
-    let (topic, message) =
-        (Target::Typing(Scope::One(conversation)), render(conversation, typist.tag, active));
+fn tell(inner: &Inner, known: &Known, news: &News) {
+    // The end is told also of one who is no member any more, and in a group that has grown large.
+    if news.active && (known.large || known.member(&news.user).is_none()) {
+        return;
+    }
+    let topic = Target::Typing(Scope::One(news.conversation));
+    let message = render(news.conversation, news.tag, news.active);
     let mut told = 0;
-    for other in known.others(user) {
+    for other in known.others(&news.user) {
         inner.online.each(&other.user, |session| {
-            let wish = {
-                let feeds = session.feeds.lock();
-                if feeds.is_background() { None } else { feeds.wish_topic(&topic) }
-            };
-            if let Some(wish) = wish {
-                let wish = Wish { qos: Qos::AtMostOnce, ..wish };
-                told += u64::from(session.send(Arc::clone(&message), wish).is_ok());
-            }
+            let mut feeds = session.feeds.lock();
+            let wish = if feeds.is_background() { None } else { feeds.wish_topic(&topic) };
+            let Some(wish) = wish else { return };
+            let wish = Wish { qos: Qos::AtMostOnce, ..wish };
+            let sent = session.send(Arc::clone(&message), wish).is_ok();
+            feeds.typists.told(news.conversation, news.tag, news.active, sent);
+            told += u64::from(sent);
         });
     }
     ::metrics::counter!(metrics::TYPING).increment(told);
+}
+
+/// Ends of typing for which a device has had no room. Most devices never have one.
+#[derive(Debug, Default)]
+pub(crate) struct Owed(Vec<(ConversationId, u32)>);
+
+impl Owed {
+    fn told(&mut self, conversation: ConversationId, tag: u32, active: bool, sent: bool) {
+        if !self.0.is_empty() {
+            // The later word counts.
+            self.0.retain(|owed| *owed != (conversation, tag));
+        }
+        if !active && !sent {
+            if self.0.len() >= limits::STOPS_OWED_MAX {
+                self.0.remove(0);
+            }
+            self.0.push((conversation, tag));
+        }
+    }
+
+    /// Whether there is none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The user is no member there any more.
+    pub(crate) fn cut(&mut self, conversation: ConversationId) {
+        self.0.retain(|(id, _)| *id != conversation);
+    }
+}
+
+/// Tells a device of the ends that it had no room for, as far as it has now.
+pub(crate) fn flush(session: &DeviceSession) {
+    let mut feeds = session.feeds.lock();
+    while let Some(&(conversation, tag)) = feeds.typists.0.first() {
+        if let Some(wish) = feeds.wish_topic(&Target::Typing(Scope::One(conversation))) {
+            let wish = Wish { qos: Qos::AtMostOnce, ..wish };
+            if session.send(render(conversation, tag, false), wish).is_err() {
+                return;
+            }
+        }
+        feeds.typists.0.remove(0);
+    }
+    feeds.typists = Owed::default();
 }
 
 /// With a topic alias the packet has 8 bytes and the payload: at most 6 for a tag below 2^21.
@@ -70,6 +121,26 @@ fn render(conversation: ConversationId, tag: u32, active: bool) -> Arc<Message> 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ends_are_owed_each_once_and_not_without_bound() {
+        let cid = |n: u8| ConversationId([n; 16]);
+        let mut owed = Owed::default();
+        owed.told(cid(1), 1, false, true);
+        owed.told(cid(1), 1, true, false);
+        assert!(owed.is_empty(), "a START may be lost: others come");
+        owed.told(cid(1), 1, false, false);
+        owed.told(cid(1), 1, false, false);
+        owed.told(cid(2), 1, false, false);
+        assert_eq!(owed.0, [(cid(1), 1), (cid(2), 1)]);
+        owed.told(cid(1), 1, true, true);
+        owed.cut(cid(2));
+        assert!(owed.is_empty());
+        for n in 0..=255 {
+            owed.told(cid(n), 1, false, false);
+        }
+        assert_eq!((owed.0.len(), owed.0.last()), (limits::STOPS_OWED_MAX, Some(&(cid(255), 1))));
+    }
 
     /// G10: fixed header 2, topic length 2, properties length 1, topic alias 3.
     const ALIASED_PACKET_BYTES: usize = 8;

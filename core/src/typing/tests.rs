@@ -10,7 +10,11 @@ fn user(name: &str) -> UserId {
 }
 
 fn told(active: bool) -> Option<Forward> {
-    Some(Forward { conversation: HERE, user: user("alice"), active })
+    Some(Forward { conversation: HERE, user: user("alice"), tag: 7, active })
+}
+
+fn typist(conversation: ConversationId, user: &UserId) -> Typist<'_> {
+    Typist { conversation, user, tag: 7, peer: None, source: Epoch(1) }
 }
 
 /// A board with one sender, and the moment at which its time begins.
@@ -25,7 +29,8 @@ impl Bench {
     }
 
     fn says(&mut self, at_ms: u32, input: Input) -> Option<Forward> {
-        self.board.handle(HERE, &user("alice"), input, self.start + at_ms * MS)
+        let now = self.start + at_ms * MS;
+        self.board.handle(typist(HERE, &user("alice")), input, now)
     }
 
     fn due(&mut self, at_ms: u32) -> Option<Forward> {
@@ -101,23 +106,78 @@ fn a_message_says_it_all() {
 #[test]
 fn conversations_and_senders_are_apart_and_bounded() {
     let (mut board, now) = (Board::new(2), Instant::now());
-    assert!(board.handle(HERE, &user("alice"), Input::Active, now).is_some());
-    assert!(board.handle(THERE, &user("alice"), Input::Active, now).is_some());
-    assert_eq!(board.handle(HERE, &user("bob"), Input::Active, now), None);
-    assert_eq!(board.handle(HERE, &user("bob"), Input::Stop, now), None);
+    assert!(board.handle(typist(HERE, &user("alice")), Input::Active, now).is_some());
+    assert!(board.handle(typist(THERE, &user("alice")), Input::Active, now).is_some());
+    assert_eq!(board.handle(typist(HERE, &user("bob")), Input::Active, now), None);
+    assert_eq!(board.handle(typist(HERE, &user("bob")), Input::Stop, now), None);
     let mut stopped = 0;
     while board.poll(now + SILENCE).is_some() {
         stopped += 1;
     }
     assert_eq!(stopped, 2);
     assert_eq!(board.poll(now + SILENCE + PAUSE), None);
-    assert!(board.handle(HERE, &user("bob"), Input::Active, now + SILENCE + PAUSE).is_some());
+    assert!(
+        board.handle(typist(HERE, &user("bob")), Input::Active, now + SILENCE + PAUSE).is_some()
+    );
+}
+
+#[test]
+fn every_end_is_told_within_the_second() {
+    let (alice, bob) = (user("alice"), user("bob"));
+    type End = fn(&mut Board);
+    let ends: [(&str, End); 5] = [
+        ("may no more", |board| board.end(HERE, &user("alice"))),
+        ("is gone", |board| board.left(Epoch(1))),
+        ("is blocked", |board| board.parted(&user("bob"))),
+        ("blocks", |board| board.parted(&user("alice"))),
+        ("twice", |board| {
+            board.left(Epoch(1));
+            board.end(HERE, &user("alice"));
+        }),
+    ];
+    for (name, end) in ends {
+        let (mut board, start) = (Board::new(8), Instant::now());
+        let from = Typist { peer: Some(&bob), ..typist(HERE, &alice) };
+        assert_eq!(board.handle(from, Input::Active, start), told(true));
+        // Others have nothing to do with it.
+        board.end(HERE, &bob);
+        board.left(Epoch(2));
+        board.parted(&user("carol"));
+        end(&mut board);
+        assert_eq!(board.next_deadline(), Some(start + PAUSE), "{name}");
+        assert_eq!(board.poll(start + PAUSE), told(false), "{name}");
+        assert_eq!(board.poll(start + 2 * PAUSE), None, "{name}");
+        assert!(board.is_empty() && board.by_source.is_empty() && board.by_pair.is_empty());
+        // What nobody was told of ends without a word.
+        board.handle(from, Input::Active, start + 3 * PAUSE);
+        board.clear(HERE, &alice);
+        end(&mut board);
+        assert_eq!(board.poll(start + 9 * PAUSE), None, "{name}");
+    }
+}
+
+#[test]
+fn who_types_on_at_another_device_does_not_end() {
+    let (mut board, start, alice) = (Board::new(8), Instant::now(), user("alice"));
+    let phone = typist(HERE, &alice);
+    let laptop = Typist { source: Epoch(2), ..phone };
+    board.handle(phone, Input::Active, start);
+    board.handle(Typist { conversation: THERE, ..phone }, Input::Active, start);
+    board.handle(laptop, Input::Active, start + 1500 * MS);
+    board.left(Epoch(1));
+    let forward = board.poll(start + 1500 * MS).unwrap();
+    assert_eq!((forward.conversation, forward.active), (THERE, false));
+    assert_eq!(board.poll(start + 7000 * MS), None);
+    board.left(Epoch(2));
+    assert_eq!(board.poll(start + 7000 * MS), told(false));
 }
 
 #[derive(Debug, Clone, Copy)]
 enum Step {
     Says(Input),
     Message,
+    /// Removed, gone, or parted.
+    Ends(u8),
 }
 
 fn step() -> impl Strategy<Value = (u32, usize, Step)> {
@@ -125,6 +185,7 @@ fn step() -> impl Strategy<Value = (u32, usize, Step)> {
         4 => Just(Step::Says(Input::Active)),
         2 => Just(Step::Says(Input::Stop)),
         1 => Just(Step::Message),
+        1 => (0u8..3).prop_map(Step::Ends),
     ];
     // Mostly quick keys, sometimes a long silence.
     (prop_oneof![5 => 0u32..1500, 1 => 1500u32..9000], 0usize..2, what)
@@ -138,6 +199,11 @@ proptest! {
     fn any_fingers(steps in proptest::collection::vec(step(), 1..120)) {
         let (mut board, start) = (Board::new(8), Instant::now());
         let senders = [user("alice"), user("bob")];
+        let peers = [user("carol"), user("dan")];
+        let from = |who: usize| {
+            let source = Epoch(who as u64);
+            Typist { source, peer: Some(&peers[who]), ..typist(HERE, &senders[who]) }
+        };
         // Per sender: what others believe, since when they were told last, when it last was active.
         let mut believed = [false; 2];
         let mut last_told: [Option<Instant>; 2] = [None; 2];
@@ -156,10 +222,13 @@ proptest! {
             now = next;
             match step {
                 Step::Says(input) => {
-                    let forward = board.handle(HERE, &senders[who], input, now);
+                    let forward = board.handle(from(who), input, now);
                     told.extend(forward.map(|forward| (now, forward)));
                 }
                 Step::Message => board.clear(HERE, &senders[who]),
+                Step::Ends(0) => board.end(HERE, &senders[who]),
+                Step::Ends(1) => board.left(Epoch(who as u64)),
+                Step::Ends(_) => board.parted(&senders[who]),
             }
             for (at, forward) in told {
                 let i = senders.iter().position(|s| *s == forward.user).unwrap();
@@ -170,6 +239,8 @@ proptest! {
             match step {
                 Step::Says(Input::Active) => last_active[who] = Some(now),
                 Step::Says(Input::Stop) => {}
+                // Told by the time a second is over.
+                Step::Ends(_) => last_active[who] = Some(now).filter(|_| believed[who]).map(|at| at - SILENCE),
                 // The message itself tells others.
                 Step::Message => believed[who] = false,
             }
@@ -180,7 +251,7 @@ proptest! {
             }
         }
         prop_assert_eq!(believed, [false; 2]);
-        prop_assert!(board.is_empty());
+        prop_assert!(board.is_empty() && board.by_source.is_empty() && board.by_pair.is_empty());
     }
 
     /// Whoever keeps renewing every three seconds is shown as typing all the time, with a timer of
@@ -191,7 +262,7 @@ proptest! {
         let (mut now, mut last) = (start, None);
         for offset in offsets_ms {
             now += offset * MS;
-            let told = board.handle(HERE, &user("alice"), Input::Active, now);
+            let told = board.handle(typist(HERE, &user("alice")), Input::Active, now);
             if let Some(forward) = told {
                 prop_assert!(forward.active);
                 last = Some(now);

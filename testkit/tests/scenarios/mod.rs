@@ -84,6 +84,7 @@ mod interop;
 mod large;
 mod limits;
 mod membership;
+mod mounted;
 mod offline;
 mod open;
 mod operators;

@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
+use godwit_proto::conversation::v1::Control;
+use godwit_proto::conversation::v1::control::Kind;
 use godwit_testkit::wire::{Properties, Received, Version};
+use prost::Message as _;
 
 use super::payload;
-use super::world::World;
+use super::world::{BOTH, World};
 
 on_both_stores!(it_tells_its_clients_and_keeps_what_it_acknowledged);
 
@@ -46,6 +49,44 @@ async fn it_tells_its_clients_and_keeps_what_it_acknowledged(mut world: World) {
             break;
         }
     }
+}
+
+/// Every device that wants `x` reads when to come back before its connection ends, each at another time.
+#[tokio::test]
+async fn devices_are_told_when_to_come_back() {
+    let mut world = World::new().await;
+    let (mut devices, mut quiet) = (Vec::new(), Vec::new());
+    for n in 0..20 {
+        let version = BOTH[n % 2];
+        let mut device = world.probe(version, "alice", &format!("d{n}")).await;
+        device.subscribe(["x", "#", "x/#"][n % 3]).await;
+        devices.push(device);
+        let mut other = world.probe(version, "bob", &format!("q{n}")).await;
+        other.subscribe("m/#").await;
+        quiet.push(other);
+    }
+    world.server.terminate().await;
+    let mut times = Vec::new();
+    for device in &mut devices {
+        let told = device.recv_at("x").await;
+        let told = Control::decode(told.payload.as_slice()).expect("godwit...Control");
+        assert_eq!(told.kind(), Kind::Drain);
+        times.push(told.retry_after_ms);
+        let farewell = device.ended().await;
+        match device.version() {
+            Version::V3 => assert_eq!(farewell, None),
+            Version::V5 => assert!(matches!(farewell, Some(0x8B | 0x9C)), "{farewell:?}"),
+        }
+    }
+    times.sort_unstable();
+    assert!(times[0] >= 500 && times[19] < 2000, "{times:?}");
+    times.dedup();
+    assert_eq!(times.len(), 20, "{times:?}");
+    for device in &mut quiet {
+        device.ended().await;
+        assert_eq!(device.left(), Vec::<String>::new());
+    }
+    world.server.wait_end().await;
 }
 
 #[tokio::test]

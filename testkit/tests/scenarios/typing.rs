@@ -14,6 +14,8 @@ in_both_versions!(sqlite:
     a_word_and_a_pause,
     at_most_one_packet_a_second,
     silence_is_a_stop,
+    every_end_is_told,
+    a_removal_ends_it_for_who_is_left,
     a_message_says_it_all,
     a_device_in_the_background_is_left_alone,
     the_whole_packet_is_small,
@@ -103,11 +105,79 @@ async fn silence_is_a_stop(side: Side<'_>) {
     alice.types(&cid, State::Start).await;
     told(&mut bob, &cid, State::Start, tag).await;
     let begin = Instant::now();
-    // The connection is gone without a word.
-    alice.probe.cut();
+    // Connected, and without a word.
+    alice.probe.fence().await;
     told(&mut bob, &cid, State::Stop, tag).await;
     let took = begin.elapsed();
     assert!((5500..8000).contains(&took.as_millis()), "after {took:?}");
+}
+
+/// A STOP that comes well before the silence is too long.
+async fn ended(chat: &mut Chat, cid: &str, tag: u32, why: &str) {
+    let begin = Instant::now();
+    told(chat, cid, State::Stop, tag).await;
+    let took = begin.elapsed();
+    assert!(took < Duration::from_secs(4), "{why}: after {took:?}");
+}
+
+async fn every_end_is_told(side: Side<'_>) {
+    let pair = side.direct("alice", "bob").await;
+    let mut bob = side.chat("bob", "phone").await;
+    let tag = tag(&mut bob, &pair, &side.id("alice")).await;
+    // The connection is gone without a word, or with one.
+    for goodbye in [false, true] {
+        let mut alice = side.chat("alice", "phone").await;
+        alice.types(&pair, State::Start).await;
+        told(&mut bob, &pair, State::Start, tag).await;
+        if goodbye {
+            alice.disconnect().await;
+        } else {
+            alice.probe.cut();
+        }
+        ended(&mut bob, &pair, tag, "gone").await;
+        tokio::time::sleep(Duration::from_millis(1100)).await;
+    }
+    // The device is revoked.
+    let mut alice = side.chat("alice", "stolen").await;
+    alice.types(&pair, State::Start).await;
+    told(&mut bob, &pair, State::Start, tag).await;
+    side.rest("alice").await.delete("/v1/devices/stolen").await.expect(200);
+    ended(&mut bob, &pair, tag, "revoked").await;
+    // Blocked: by the one who is told, and by the one who types.
+    let mut alice = side.chat("alice", "phone").await;
+    for (who, whom) in [("bob", "alice"), ("alice", "bob")] {
+        tokio::time::sleep(Duration::from_millis(1100)).await;
+        alice.types(&pair, State::Start).await;
+        told(&mut bob, &pair, State::Start, tag).await;
+        let path = format!("/v1/blocks/{}", side.id(whom));
+        side.rest(who).await.put(&path, &serde_json::Value::Null).await.expect(204);
+        ended(&mut bob, &pair, tag, "blocked").await;
+        // Nor does it begin again before the block ends.
+        alice.types(&pair, State::Renew).await;
+        alice.probe.fence().await;
+        assert_eq!(bob.left("t/"), Vec::<String>::new());
+        side.rest(who).await.delete(&path).await.expect(204);
+    }
+}
+
+async fn a_removal_ends_it_for_who_is_left(side: Side<'_>) {
+    let cid = side.group(&["alice", "bob", "carol", "dan"]).await;
+    let (carol_id, dan_id) = (side.id("carol"), side.id("dan"));
+    let mut alice = side.chat("alice", "phone").await;
+    let mut bob = side.chat("bob", "phone").await;
+    let mut carol = side.chat("carol", "phone").await;
+    let mut dan = side.chat("dan", "phone").await;
+    let carols = tag(&mut bob, &cid, &carol_id).await;
+    let dans = tag(&mut bob, &cid, &dan_id).await;
+    carol.types(&cid, State::Start).await;
+    told(&mut bob, &cid, State::Start, carols).await;
+    alice.changed(&cid, remove(&[&carol_id])).await;
+    ended(&mut bob, &cid, carols, "removed").await;
+    // Who may read only does not type on.
+    dan.types(&cid, State::Start).await;
+    told(&mut bob, &cid, State::Start, dans).await;
+    alice.changed(&cid, roles(&[(&dan_id, Role::ReadOnly)])).await;
+    ended(&mut bob, &cid, dans, "reads only").await;
 }
 
 async fn a_message_says_it_all(side: Side<'_>) {
