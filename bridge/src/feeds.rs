@@ -64,6 +64,9 @@ pub(crate) struct Feeds {
     pub(crate) fates: Vec<wire::Fate>,
     /// What was missed before this connection is still being looked up.
     pub(crate) opening: bool,
+    /// Subscriptions stand here that are still being stored: until it is known whether they hold,
+    /// what is announced is not pushed, but read afterwards.
+    pub(crate) storing: bool,
     /// A task reads logs for the device.
     pub(crate) pulling: bool,
     /// Deliveries with a mark that are not confirmed.
@@ -105,6 +108,11 @@ impl Feeds {
     /// Adds or replaces; `Ok(true)`: it is new. `Err`: it would be, and there are `max` already.
     pub(crate) fn put(&mut self, target: Target, wish: Wish, max: usize) -> Result<bool, Full> {
         self.mounted.put(target, wish, max)
+    }
+
+    /// How this very subscription stands; `None`: it does not.
+    pub(crate) fn exact(&self, target: &Target) -> Option<Wish> {
+        self.mounted.exact(target)
     }
 
     /// Ends a subscription; `false`: there was none.
@@ -208,6 +216,9 @@ impl Feeds {
 
     /// The log to read next.
     pub(crate) fn first_lag(&self) -> Option<(Feed, ConversationId, Lag)> {
+        if self.storing {
+            return None;
+        }
         let ((feed, id), lag) = self.lagging.iter().find(|(_, lag)| !lag.held)?;
         Some((*feed, *id, *lag))
     }

@@ -31,7 +31,7 @@ pub(crate) struct Inner {
     pub(crate) online: Online,
     pub(crate) committer: Arc<Committer>,
     pub(crate) cursors: Arc<Cursors>,
-    pub(crate) openings: Openings,
+    pub(crate) openings: Arc<Openings>,
     pub(crate) people: Arc<People>,
     pub(crate) announce: Arc<dyn Announce>,
     pub(crate) acquainted: Acquainted,

@@ -76,7 +76,7 @@ use godwit_core::change::{ChangeRequest, Refused};
 use godwit_core::cursor::{Feed, Opened, Opening};
 use godwit_core::edge::{Begin, Begun, Code, Downlink, Outcome, Task, Upstream};
 use godwit_core::entry::Entry;
-use godwit_core::ids::UserId;
+use godwit_core::ids::{Identity, UserId};
 use godwit_core::membership::{Conversation, NewConversation};
 use godwit_core::receipt::{Report, Verdict};
 use godwit_core::store::{Pending, Store};
@@ -141,7 +141,7 @@ impl Bridge {
             options,
             ids: ingest::MessageIds::new(process),
             online: online::Online::new(),
-            openings: openings::Openings::start(&store),
+            openings: openings::Openings::start(&store, &cursors),
             committer,
             cursors,
             people,
@@ -243,6 +243,14 @@ impl Bridge {
 impl Upstream for Bridge {
     fn open(&self, link: Arc<dyn Downlink>, begin: Begin) -> Task<'_, Result<Begun, Outcome>> {
         Box::pin(self.begin(link, begin))
+    }
+
+    fn may_publish<'a>(
+        &'a self,
+        who: &'a Identity,
+        topic: &'a str,
+    ) -> Task<'a, Result<(), Outcome>> {
+        Box::pin(session::may_publish(&self.inner, who, topic))
     }
 }
 

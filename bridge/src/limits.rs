@@ -52,8 +52,18 @@ pub(crate) const CURSORS_PER_STATEMENT: usize = 1000;
 /// Sessions opened or closed in one statement.
 pub(crate) const SESSIONS_PER_STATEMENT: usize = 256;
 
-/// Connects and closes that wait for the store; beyond it a connect is answered 0x97.
+/// Connects that wait for the store, at about 200 bytes each 4 MiB; beyond it a connect is answered
+/// 0x97. Ends wait beside them, at most one for each session that was open when the store went away:
+/// no further ones open before it is back.
 pub(crate) const SESSIONS_WAITING_MAX: usize = 20_000;
+
+/// How long the CONNECT of a kept session waits for the store; beyond it: 0x97, come back. Long
+/// enough for a store that is only busy, short enough for a person who waits.
+pub(crate) const OPENING_MAX: Duration = Duration::from_secs(3);
+
+/// When the store has been at one statement about sessions for so long, a CONNECT of a kept session
+/// is answered 0x97 without waiting behind it.
+pub(crate) const OPENING_STUCK: Duration = Duration::from_secs(1);
 
 /// The first and the longest wait before the store is tried again.
 pub(crate) const RETRY_FIRST: Duration = Duration::from_millis(50);

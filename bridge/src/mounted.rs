@@ -57,6 +57,16 @@ impl Mounted {
         row.iter_mut().find(|(found, _)| found == target).map(|(_, wish)| wish)
     }
 
+    /// How this very one stands; `None`: it does not.
+    pub(crate) fn exact(&self, target: &Target) -> Option<Wish> {
+        let row = match (target.conversation(), target.user()) {
+            (Some(id), _) => self.named.get(&id)?,
+            (None, Some(user)) => return self.users.get(user).copied(),
+            (None, None) => &self.wide,
+        };
+        row.iter().find(|(found, _)| found == target).map(|(_, wish)| *wish)
+    }
+
     /// Ends one; `false`: there was none.
     pub(crate) fn remove(&mut self, target: &Target) -> bool {
         let removed = match (target.conversation(), target.user()) {

@@ -15,6 +15,7 @@ use godwit_core::presence::Epoch;
 use godwit_core::store::Error;
 use godwit_proto::conversation::v1 as wire;
 use parking_lot::Mutex;
+use tokio::sync::oneshot;
 
 use crate::fate::{self, About, Waiting};
 use crate::feeds::{Feeds, Wish};
@@ -85,7 +86,7 @@ impl DeviceSession {
             if feeds.was_read(feed, entry.conversation, entry.seq) {
                 continue;
             }
-            if feeds.opening {
+            if feeds.opening || feeds.storing {
                 feeds.lag(feed, entry.conversation, entry.seq, entry.seq);
                 continue;
             }
@@ -277,9 +278,9 @@ impl DeviceSession {
         }
     }
 
-    /// Checks and puts one subscription in force; answers its code and, if it is new, its target.
+    /// Checks one subscription; answers its code and, if it is to come into force, its target.
     /// `acquainted`: see [`DeviceSession::acquainted`].
-    async fn subscribe_one(
+    async fn check(
         &self,
         request: &SubscribeRequest,
         acquainted: Option<&BTreeSet<UserId>>,
@@ -308,18 +309,47 @@ impl DeviceSession {
                 None => return (Code::QUOTA_EXCEEDED, None),
             }
         }
-        let (wish, max) = (Wish::of(&request.subscription), self.inner.options.subscriptions_max);
-        let new = {
-            let mut feeds = self.feeds.lock();
-            let Ok(new) = feeds.put(target.clone(), wish, max) else {
-                return (Code::QUOTA_EXCEEDED, None);
-            };
-            if let Some(user) = target.user().filter(|_| new && !feeds.closed) {
-                self.inner.acquainted.named(self, user);
+        (granted, Some(target))
+    }
+
+    /// Puts one subscription; `Ok`: how it stood before. `Err`: there are too many.
+    fn put(&self, target: &Target, wish: Wish) -> Result<Option<Wish>, Code> {
+        let mut feeds = self.feeds.lock();
+        let old = feeds.exact(target);
+        let max = self.inner.options.subscriptions_max;
+        feeds.put(target.clone(), wish, max).map_err(|_| Code::QUOTA_EXCEEDED)?;
+        // Until the store has it, nothing is pushed.
+        feeds.storing = self.kept;
+        if let Some(user) = target.user().filter(|_| old.is_none() && !feeds.closed) {
+            self.inner.acquainted.named(self, user);
+        }
+        Ok(old)
+    }
+
+    /// Takes back what the store did not take.
+    fn take_back(&self, before: Vec<(Target, Option<Wish>)>) {
+        let max = self.inner.options.subscriptions_max;
+        let mut feeds = self.feeds.lock();
+        // The latest first: of a filter that was named twice the first one's state counts.
+        for (target, old) in before.into_iter().rev() {
+            match old {
+                // Cut meanwhile, it stays so.
+                Some(old) if feeds.exact(&target).is_some() => {
+                    let _ = feeds.put(target, old, max);
+                }
+                Some(_) => {}
+                None => drop(self.end(&mut feeds, &target)),
             }
-            new
-        };
-        (granted, new.then_some(target))
+        }
+    }
+
+    /// Ends one subscription; `false`: there was none.
+    fn end(&self, feeds: &mut Feeds, target: &Target) -> bool {
+        let removed = feeds.remove(target);
+        if let Some(user) = target.user().filter(|_| removed) {
+            self.inner.acquainted.dropped(self, [user]);
+        }
+        removed
     }
 
     /// Which of the users whose presence is asked for by name share a conversation with this one.
@@ -332,19 +362,43 @@ impl DeviceSession {
         found.inspect_err(|error| retry::note("acquainted", error)).ok()
     }
 
+    /// In force is what was stored: the subscriptions stand at once, so that nothing announced from
+    /// now on is missed, but nothing is pushed before the store has taken them; one that it did not
+    /// take goes again.
     async fn subscribe_all(&self, requests: Vec<SubscribeRequest>) -> Vec<Code> {
+        let _under_way = self.kept.then(|| self.inner.openings.change(self.identity()));
         let mut codes = Vec::with_capacity(requests.len());
         let mut change = SubscriptionChange::default();
         let acquainted = self.acquainted(&requests).await;
+        let mut before = Vec::new();
         for request in requests {
-            let (code, new) = self.subscribe_one(&request, acquainted.as_ref()).await;
+            let (mut code, target) = self.check(&request, acquainted.as_ref()).await;
+            if let Some(target) = target {
+                match self.put(&target, Wish::of(&request.subscription)) {
+                    Ok(old) => {
+                        if old.is_none() {
+                            change.start.extend(target.feeds());
+                        }
+                        before.push((target, old));
+                    }
+                    Err(full) => code = full,
+                }
+            }
             if !code.is_error() {
                 change.put.push(request.subscription);
             }
-            change.start.extend(new.iter().flat_map(Target::feeds));
             codes.push(code);
         }
-        if let Err(error) = self.store_change(&change).await {
+        let stored = self.store_change(&change).await;
+        if stored.is_err() {
+            self.take_back(before);
+        }
+        self.feeds.lock().storing = false;
+        if self.kept {
+            // What was announced meanwhile.
+            pull::start(self);
+        }
+        if let Err(error) = stored {
             retry::note("change_subscriptions", &error);
             for code in codes.iter_mut().filter(|code| !code.is_error()) {
                 *code = Code::UNSPECIFIED;
@@ -353,28 +407,28 @@ impl DeviceSession {
         codes
     }
 
+    /// What could not be stored stays in force.
     async fn unsubscribe_all(&self, filters: Vec<String>) -> Vec<Code> {
         /// UNSUBACK: no such subscription.
         const NONE: Code = Code(0x11);
-        let mut change = SubscriptionChange::default();
-        let mut codes = Vec::with_capacity(filters.len());
-        for filter in filters {
-            let target = topic::parse_filter(&filter);
-            let removed = target.as_ref().is_some_and(|target| self.feeds.lock().remove(target));
-            if let Some(user) = target.as_ref().and_then(Target::user).filter(|_| removed) {
-                self.inner.acquainted.dropped(self, [user]);
-            }
-            codes.push(if removed { Code::SUCCESS } else { NONE });
-            if removed {
-                change.stop.extend(target.iter().flat_map(Target::feeds));
-            }
-            change.remove.push(filter);
+        let _under_way = self.kept.then(|| self.inner.openings.change(self.identity()));
+        let targets: Vec<_> = filters.iter().map(|filter| topic::parse_filter(filter)).collect();
+        let mut change = SubscriptionChange { remove: filters, ..SubscriptionChange::default() };
+        {
+            let feeds = self.feeds.lock();
+            let standing = targets.iter().flatten().filter(|target| feeds.exact(target).is_some());
+            change.stop.extend(standing.flat_map(Target::feeds));
         }
         if let Err(error) = self.store_change(&change).await {
             retry::note("change_subscriptions", &error);
-            codes.fill(Code::UNSPECIFIED);
+            return vec![Code::UNSPECIFIED; targets.len()];
         }
-        codes
+        let mut feeds = self.feeds.lock();
+        let removed = targets.iter().map(|target| {
+            let removed = target.as_ref().is_some_and(|target| self.end(&mut feeds, target));
+            if removed { Code::SUCCESS } else { NONE }
+        });
+        removed.collect()
     }
 
     async fn store_change(&self, change: &SubscriptionChange) -> Result<(), Error> {
@@ -384,7 +438,9 @@ impl DeviceSession {
         self.inner.store.change_subscriptions(self.identity(), change).await
     }
 
-    async fn close(&self, expiry_s: u32) {
+    /// Ends the session here and puts its end in the store's queue; gives what completes when it is
+    /// stored, if it is to be.
+    fn close(&self, expiry_s: u32) -> Option<oneshot::Receiver<()>> {
         self.line.lock().clear();
         self.questions.lock().clear();
         self.feeds.lock().closed = true;
@@ -392,17 +448,14 @@ impl DeviceSession {
         self.inner.acquainted.leave(self);
         typing::closed(self);
         presence::closed(self);
-        if !self.kept {
-            return;
-        }
-        self.inner.cursors.flushed().await;
-        let closing = Opening {
-            device: self.identity().clone(),
-            clean: false,
-            expiry_s,
-            time_ms: ingest::now_ms(),
-        };
-        self.inner.openings.close(closing).await;
+        self.kept.then(|| {
+            self.inner.openings.close(Opening {
+                device: self.identity().clone(),
+                clean: false,
+                expiry_s,
+                time_ms: ingest::now_ms(),
+            })
+        })
     }
 }
 
@@ -473,8 +526,35 @@ impl Session for DeviceSession {
         pull::start(self);
     }
 
-    fn closed(&self, expiry_s: u32) -> Task<'_, ()> {
-        Box::pin(self.close(expiry_s))
+    fn closed(&self, expiry_s: u32) -> Task<'static, ()> {
+        let stored = self.close(expiry_s);
+        Box::pin(async move {
+            if let Some(stored) = stored {
+                // An error: the process ends.
+                let _ = stored.await;
+            }
+        })
+    }
+}
+
+/// Whether a device's user may publish to this mounted topic as things stand: asked for a will, whose
+/// publish nobody would see refused.
+pub(crate) async fn may_publish(inner: &Inner, who: &Identity, topic: &str) -> Result<(), Outcome> {
+    let conversation = match topic::parse_up(topic) {
+        Ok(Up::Send(id) | Up::Plain(id, _) | Up::Typing(id)) => id,
+        Ok(Up::Query(_) | Up::Receipts | Up::Presence) => return Ok(()),
+        Err(reason) => return Err(Outcome::refused(Code::TOPIC_NAME_INVALID, reason)),
+    };
+    match inner.directory.member(conversation, &who.user).await {
+        Ok(Some(member)) if member.role.may_send() => Ok(()),
+        Ok(_) => {
+            let reason = "not allowed to publish to the topic of the will";
+            Err(Outcome::refused(Code::NOT_AUTHORIZED, reason))
+        }
+        Err(error) => {
+            retry::note("conversation", &error);
+            Err(Outcome::throttled(Duration::from_secs(1)))
+        }
     }
 }
 

@@ -81,7 +81,7 @@ impl Session for Device {
 
     fn writable(&self) {}
 
-    fn closed(&self, _expiry_s: u32) -> Task<'_, ()> {
+    fn closed(&self, _expiry_s: u32) -> Task<'static, ()> {
         Box::pin(async {})
     }
 }

@@ -1,6 +1,7 @@
 //! The broker as a whole: what all connections share, its beginning and its end.
 
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -14,11 +15,12 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 
 use crate::client::{Client, DueWill, Registry, Will};
-use crate::clock::now_s;
+use crate::clock::{now_s, unix_ms};
 use crate::journal::Journal;
 use crate::limits::REFUSALS_MAX;
 use crate::listen::{Accept, Census, Listener, Socket};
 use crate::options::Options;
+use crate::plain::Bound;
 use crate::router::{Router, Wish};
 use crate::{connect, metrics, sweep};
 
@@ -31,6 +33,8 @@ pub(crate) struct Shared {
     pub(crate) router: Router,
     /// Connections that have a task.
     pub(crate) alive: AtomicUsize,
+    /// Sessions that have ended and are not stored as ended yet.
+    pub(crate) ending: Arc<AtomicUsize>,
     /// Permits to tell connections beyond the census why they are closed.
     refusals: Arc<Semaphore>,
     /// Tells operators who was refused, and who has left.
@@ -86,6 +90,20 @@ impl Shared {
         self.registry.forget(client);
     }
 
+    /// Ends a session above. What it still has to store is waited for by nobody but the shutdown.
+    pub(crate) fn close(&self, session: &Arc<dyn Session>, expiry_s: u32) {
+        // A panic up there must not keep the client's place from others.
+        let Ok(stored) = catch_unwind(AssertUnwindSafe(|| session.closed(expiry_s))) else {
+            tracing::error!(stage = "session", "the end of a session panicked");
+            return;
+        };
+        let ending = Ending::new(&self.ending);
+        tokio::spawn(async move {
+            stored.await;
+            drop(ending);
+        });
+    }
+
     /// Publishes a will, if its client may still publish there.
     pub(crate) fn fire(&self, due: DueWill) {
         let DueWill { will, admitted, session, .. } = due;
@@ -112,6 +130,22 @@ impl Shared {
             let _alive = Alive(Arc::clone(&shared));
             connect::run(shared, socket, peer).await;
         });
+    }
+}
+
+/// Counts down also when the task is cut off.
+struct Ending(Arc<AtomicUsize>);
+
+impl Ending {
+    fn new(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::SeqCst);
+        Self(Arc::clone(count))
+    }
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
@@ -164,7 +198,12 @@ impl Broker {
         upstream: Option<Arc<dyn Upstream>>,
     ) -> Arc<Self> {
         now_s();
-        let router = Router::new(options.retained_max, options.offline_deliveries_max);
+        let bound = Bound {
+            live: options.queue_deliveries_max,
+            away: options.offline_deliveries_max,
+            bytes: options.offline_bytes_max,
+        };
+        let router = Router::new(options.retained_max, bound);
         let shared = Arc::new(Shared {
             options,
             gate,
@@ -172,6 +211,7 @@ impl Broker {
             registry: Registry::new(),
             router,
             alive: AtomicUsize::new(0),
+            ending: Arc::default(),
             refusals: Arc::new(Semaphore::new(REFUSALS_MAX)),
             journal: Journal::default(),
             stop: watch::Sender::new(false),
@@ -245,7 +285,7 @@ impl Broker {
             }
         });
         let ended = async {
-            while self.connections() > 0 {
+            while self.connections() > 0 || self.shared.ending.load(Ordering::SeqCst) > 0 {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
@@ -259,12 +299,15 @@ impl Broker {
     }
 }
 
-/// A will that is due now or later.
+/// A will that is due now or later, but not after the right of its client has ended.
 pub(crate) fn due_will(
     will: Will,
     admitted: Arc<Admitted>,
     session: Option<Arc<dyn Session>>,
 ) -> DueWill {
-    let due_s = now_s().saturating_add(will.delay_s);
+    let right_s = admitted.expires_ms.map_or(u32::MAX, |at_ms| {
+        u32::try_from(at_ms.saturating_sub(unix_ms()) / 1000).unwrap_or(u32::MAX)
+    });
+    let due_s = now_s().saturating_add(will.delay_s.min(right_s));
     DueWill { will, admitted, session, due_s }
 }

@@ -1,6 +1,6 @@
 //! Who is known under a client id: at most one connection, and what is kept between two.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,7 +9,10 @@ use bytestring::ByteString;
 use godwit_core::edge::{Admitted, Code, Delivery, Downlink as _, Message, Qos, Session};
 use parking_lot::Mutex;
 
+use crate::clock::now_s;
 use crate::link::{Link, Queued};
+use crate::metrics;
+use crate::plain::{Bound, Plain};
 
 /// A will, as CONNECT gave it.
 #[derive(Debug, Clone)]
@@ -30,11 +33,10 @@ pub(crate) struct DueWill {
     pub(crate) due_s: u32,
 }
 
-/// What a kept session holds of plain topics while its client is away.
+/// What the end of a connection leaves behind of a kept session, beside its queue.
 #[derive(Debug, Default)]
-pub(crate) struct Offline {
-    pub(crate) queue: VecDeque<Queued>,
-    /// Sent but not acknowledged, with their packet ids.
+pub(crate) struct Kept {
+    /// Sent but not acknowledged, with their packet ids, in order.
     pub(crate) inflight: Vec<(u16, Delivery)>,
     /// [`crate::clock::now_s`] seconds at which the session is over.
     pub(crate) until_s: u32,
@@ -43,7 +45,10 @@ pub(crate) struct Offline {
 #[derive(Default)]
 struct State {
     link: Option<Arc<Link>>,
-    offline: Option<Box<Offline>>,
+    /// What waits on plain topics, with a connection or without one.
+    plain: Option<Box<Plain>>,
+    /// Only while there is no connection.
+    kept: Option<Box<Kept>>,
     will: Option<Box<DueWill>>,
     /// Plain filters in the router.
     filters: Vec<Box<str>>,
@@ -54,7 +59,8 @@ struct State {
 /// One client id.
 pub(crate) struct Client {
     pub(crate) id: ByteString,
-    /// Held by the connection that has the session, from the claim to the very end.
+    /// Held by the connection that has the session, from the claim to the end of it. Nobody awaits a
+    /// store while holding it, but for the session's opening, which is bounded.
     turn: Arc<tokio::sync::Mutex<()>>,
     /// Counts claims: only the newest waits for its turn.
     claims: AtomicU64,
@@ -70,8 +76,11 @@ impl fmt::Debug for Client {
 /// What a new connection finds of the one before.
 #[derive(Default)]
 pub(crate) struct Found {
-    pub(crate) offline: Option<Box<Offline>>,
+    /// A kept session that is not over.
+    pub(crate) kept: Option<Box<Kept>>,
     pub(crate) will: Option<Box<DueWill>>,
+    /// Messages that it lost and was not told of.
+    pub(crate) dropped: u64,
 }
 
 /// The right to be a client's one connection.
@@ -102,8 +111,7 @@ impl Client {
     pub(crate) fn forget_kept(&self) {
         let mut state = self.state.lock();
         if state.link.is_none() {
-            state.offline = None;
-            state.will = None;
+            (state.kept, state.plain, state.will) = (None, None, None);
         }
     }
 
@@ -114,34 +122,136 @@ impl Client {
         if state.gone {
             return None;
         }
+        let kept = state.kept.take().filter(|kept| kept.until_s > now_s());
+        if kept.is_none() {
+            state.plain = None;
+        }
+        if state.plain.as_ref().is_some_and(|plain| !plain.is_empty()) {
+            link.nudge();
+        }
         state.link = Some(link);
-        Some(Found { offline: state.offline.take(), will: state.will.take() })
+        let dropped = state.plain.as_ref().map_or(0, |plain| plain.dropped);
+        Some(Found { kept, will: state.will.take(), dropped })
     }
 
     /// The connection has ended. `kept`: the session goes on without it.
-    pub(crate) fn detach(&self, kept: Option<Box<Offline>>, will: Option<Box<DueWill>>) {
+    pub(crate) fn detach(&self, kept: Option<Box<Kept>>, will: Option<Box<DueWill>>, bound: Bound) {
         let mut state = self.state.lock();
         state.link = None;
-        state.offline = kept;
+        state.kept = kept;
         state.will = will;
+        if state.kept.is_none() {
+            state.plain = None;
+        }
+        let dropped = state.plain.as_mut().map_or(0, |plain| plain.leave(bound));
+        if state.plain.as_ref().is_some_and(|plain| plain.is_idle()) {
+            state.plain = None;
+        }
+        drop(state);
+        self.note_dropped(dropped, dropped);
     }
 
     /// Gives a plain message to the client, or keeps it while it is away. `false`: it went nowhere.
-    pub(crate) fn offer(&self, delivery: Delivery, offline_max: usize) -> bool {
-        let mut state = self.state.lock();
-        if let Some(link) = state.link.clone() {
-            drop(state);
-            return link.push(Queued::new(delivery, true)).is_ok();
+    pub(crate) fn offer(&self, delivery: Delivery, bound: Bound) -> bool {
+        let (taken, total, link) = {
+            let mut state = self.state.lock();
+            let count = match (&state.link, &state.kept) {
+                (Some(_), _) => bound.live.max(bound.away),
+                (None, Some(_)) if delivery.qos == Qos::AtLeastOnce && bound.away > 0 => bound.away,
+                _ => return false,
+            };
+            let plain = state.plain.get_or_insert_default();
+            let taken = plain.push(delivery, count, bound.bytes);
+            (taken, plain.dropped, state.link.clone())
+        };
+        match taken {
+            Ok(dropped) => self.note_dropped(dropped, total),
+            Err(()) => {
+                metrics::dropped("queue_full");
+                return false;
+            }
         }
-        let Some(offline) = &mut state.offline else { return false };
-        if delivery.qos == Qos::AtMostOnce || offline_max == 0 {
-            return false;
+        if let Some(link) = link {
+            link.nudge();
         }
-        if offline.queue.len() >= offline_max {
-            offline.queue.pop_front();
-        }
-        offline.queue.push_back(Queued::new(delivery, true));
         true
+    }
+
+    /// As [`Client::offer`], but nothing that waits goes for it: for what can be asked for again.
+    pub(crate) fn offer_if_room(&self, delivery: Delivery, bound: Bound) -> bool {
+        let bytes = Queued::bytes_of(&delivery);
+        let fits = {
+            let state = self.state.lock();
+            let count = bound.live.max(bound.away);
+            state.plain.as_ref().is_none_or(|plain| plain.has_room(bytes, count, bound.bytes))
+        };
+        if !fits {
+            metrics::dropped("retained_beyond_queue");
+        }
+        fits && self.offer(delivery, bound)
+    }
+
+    /// `count` messages went just now, `total` since the client was told last.
+    fn note_dropped(&self, count: u64, total: u64) {
+        if count == 0 {
+            return;
+        }
+        metrics::dropped_many("plain_queue_full", count);
+        // The first of a row; the others are in the count that it is told.
+        if count == total {
+            tracing::info!(
+                stage = "deliver",
+                client.id = %self.id,
+                "plain messages go unread: the client's queue is full, its oldest are dropped"
+            );
+        }
+    }
+
+    /// The client was told of so many dropped messages.
+    pub(crate) fn told_dropped(&self, count: u64) {
+        let mut state = self.state.lock();
+        if let Some(plain) = &mut state.plain {
+            plain.dropped = plain.dropped.saturating_sub(count);
+            if plain.is_idle() {
+                state.plain = None;
+            }
+        }
+    }
+
+    /// Gives the connection what waits, for as long as `want` wants the next one.
+    pub(crate) fn drain(
+        &self,
+        link: &Link,
+        want: impl FnMut(&Queued) -> bool,
+        out: &mut Vec<Queued>,
+    ) {
+        let mut state = self.state.lock();
+        let mut more = false;
+        if let Some(plain) = &mut state.plain {
+            plain.drain(want, out);
+            more = !plain.is_empty();
+            if plain.is_idle() {
+                state.plain = None;
+            }
+        }
+        link.has_plain.store(more, Ordering::Relaxed);
+    }
+
+    /// Forgets what waits on topics of which `may` says that they are not the client's to read.
+    pub(crate) fn retain_plain(&self, may: impl Fn(&Delivery) -> bool) {
+        if let Some(plain) = &mut self.state.lock().plain {
+            plain.retain(may);
+        }
+    }
+
+    /// Forgets all that waits on plain topics: a new session begins.
+    pub(crate) fn clear_plain(&self) {
+        self.state.lock().plain = None;
+    }
+
+    /// The plain filters.
+    pub(crate) fn filters(&self) -> Vec<Box<str>> {
+        self.state.lock().filters.clone()
     }
 
     pub(crate) fn link(&self) -> Option<Arc<Link>> {
@@ -203,12 +313,12 @@ impl Client {
         if state.link.is_some() {
             return (None, false);
         }
-        let over = state.offline.as_ref().is_some_and(|o| o.until_s <= now_s);
+        let over = state.kept.as_ref().is_some_and(|kept| kept.until_s <= now_s);
         let will = match &state.will {
             Some(will) if over || will.due_s <= now_s => state.will.take(),
             _ => None,
         };
-        (will, over || (state.offline.is_none() && state.will.is_none()))
+        (will, over || (state.kept.is_none() && state.will.is_none()))
     }
 }
 
@@ -254,7 +364,7 @@ impl Registry {
     pub(crate) fn forget(&self, client: &Arc<Client>) -> bool {
         let mut shard = self.shard(&client.id).lock();
         let mut state = client.state.lock();
-        if state.link.is_some() || state.offline.is_some() || state.will.is_some() {
+        if state.link.is_some() || state.kept.is_some() || state.will.is_some() {
             return false;
         }
         state.gone = true;

@@ -7,22 +7,25 @@ use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use godwit_core::edge::{
-    Action, Admitted, Begin, Begun, Code, Credentials, Outcome, SubscribeRequest, Version,
+    Action, Admitted, Begin, Begun, Code, Credentials, Delivery, Outcome, SubscribeRequest, Version,
 };
 use godwit_core::ids::{DeviceId, Identity, UserId};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::broker::{Shared, due_will};
-use crate::client::{Client, Found, Offline, Turn};
+use crate::client::{Client, Found, Kept, Turn};
 use crate::clock::now_s;
 use crate::codec::Codec;
 use crate::connection::{Connection, End, Entered, Run};
+use crate::inflight::Inflight;
 use crate::limits::{FAREWELL_MAX, LINGER_BYTES_MAX, REFUSAL_TIME_MAX};
 use crate::link::Link;
 use crate::listen::Socket;
 use crate::metrics;
+use crate::opening;
 use crate::packet::{Hello, Inbound, TOKEN_METHOD};
 use crate::reply::{self, Welcome};
+use crate::rights::is_read;
 
 /// Runs an accepted connection to its end.
 pub(crate) async fn run(shared: Arc<Shared>, socket: Socket, peer: SocketAddr) {
@@ -63,17 +66,14 @@ async fn shake_hands(
     };
     let (version, claimed, since) = (hello.version, hello.client_id.clone(), Instant::now());
     match Box::pin(admit(&shared, *hello, peer)).await {
-        Ok(Arrival { entered, turn, welcome, kept }) => {
+        Ok(Arrival { entered, turn, welcome, revoked }) => {
             let mut connection =
                 Box::new(Connection::new(shared, version, (socket, peer), codec, input, entered));
             metrics::connected(welcome.session_present, since);
+            connection.told_dropped = welcome.dropped;
             reply::welcome(&connection.codec, version, welcome, &mut connection.output);
-            if let Some(kept) = kept {
-                connection.resend(kept.inflight);
-                for queued in kept.queue {
-                    // What does not fit the new connection's queue is beyond its bound.
-                    let _ = connection.link.push(queued);
-                }
+            if !revoked.is_empty() {
+                connection.end_stored(revoked);
             }
             Some((connection, turn))
         }
@@ -138,7 +138,8 @@ struct Arrival {
     entered: Entered,
     turn: Turn,
     welcome: Welcome,
-    kept: Option<Box<Offline>>,
+    /// Kept subscriptions that the token does not allow.
+    revoked: Vec<String>,
 }
 
 async fn admit(shared: &Arc<Shared>, hello: Hello, peer: SocketAddr) -> Result<Arrival, Outcome> {
@@ -158,38 +159,42 @@ async fn admit(shared: &Arc<Shared>, hello: Hello, peer: SocketAddr) -> Result<A
     };
     let verdict = shared.gate.authenticate(credentials).await;
     let admitted = Arc::new(verdict.inspect_err(metrics::authentication_failed)?);
-    check_will(shared, &hello, &admitted)?;
+    check_will(shared, &hello, &admitted).await?;
     let expiry_s = session_expiry(shared, &hello);
     let (client, turn, link, found) = claim(shared, &hello, &admitted).await?;
     let begin = Begin { clean: hello.clean, expiry_s };
-    let begun = match begin_session(shared, &link, &admitted, begin).await {
-        Ok(begun) => begun,
+    let mut fresh = match opening::open(shared, &link, &admitted, begin).await {
+        Ok(fresh) => fresh,
         Err(outcome) => {
             link.end();
             // What was kept stays for the next try.
-            client.detach(found.offline, found.will);
+            client.detach(found.kept, found.will, shared.router.bound());
             shared.registry.forget(&client);
             return Err(outcome);
         }
     };
     if !shared.gate.holds(&admitted) {
-        refuse_open(shared, &client, &link, begun).await;
+        link.end();
+        fresh.refuse();
+        client.detach(None, None, shared.router.bound());
+        shared.end_session(&client);
         return Err(Outcome::refused(Code::NOT_AUTHORIZED, "the right to connect has ended"));
     }
     if let (Some(will), true) = (found.will, hello.clean) {
         // The session that it belonged to is over now.
         shared.fire(*will);
     }
-    let kept = settle_kept(shared, &client, &admitted, hello.clean, found.offline, begun.as_ref());
-    let session_present =
-        !hello.clean && (kept.is_some() || begun.as_ref().is_some_and(|b| b.present));
-    let welcome = welcome_of(shared, &hello, &admitted, &link, session_present, expiry_s);
-    let window = match (hello.receive_maximum, hello.version) {
-        (Some(asked), _) => asked.get(),
-        // [MQTT-3.1.2.11.3]: without the property there is no bound but the broker's own.
-        (None, Version::V5) => u16::MAX,
-        (None, Version::V3) => shared.options.inflight_default,
+    let begun = fresh.take();
+    let was_kept = found.kept.is_some() && !hello.clean;
+    let (again, revoked) =
+        settle_kept(shared, &client, &admitted, found.kept.filter(|_| was_kept), begun.as_ref());
+    let session_present = !hello.clean && (was_kept || begun.as_ref().is_some_and(|b| b.present));
+    let dropped = if was_kept { found.dropped } else { 0 };
+    let welcome = Welcome {
+        dropped,
+        ..welcome_of(shared, &hello, &admitted, &link, session_present, expiry_s)
     };
+    let window = window(shared, &hello);
     let may_refresh = hello.auth_method.is_some();
     let will = hello.will.map(|mut will| {
         will.delay_s = will.delay_s.min(expiry_s);
@@ -200,23 +205,41 @@ async fn admit(shared: &Arc<Shared>, hello: Hello, peer: SocketAddr) -> Result<A
         link,
         session: begun.map(|b| b.session),
         admitted,
-        window: window.min(shared.options.inflight_max),
+        inflight: Inflight::new(window, again),
         alias_max: hello.topic_alias_max.min(shared.options.topic_alias_max),
         will,
         expiry_s,
         may_refresh,
     };
-    Ok(Arrival { entered, turn, welcome, kept })
+    Ok(Arrival { entered, turn, welcome, revoked })
 }
 
-fn check_will(shared: &Shared, hello: &Hello, admitted: &Admitted) -> Result<(), Outcome> {
+/// Deliveries in flight to this client.
+fn window(shared: &Shared, hello: &Hello) -> u16 {
+    let asked = match (hello.receive_maximum, hello.version) {
+        (Some(asked), _) => asked.get(),
+        // [MQTT-3.1.2.11.3]: without the property there is no bound but the broker's own.
+        (None, Version::V5) => u16::MAX,
+        (None, Version::V3) => shared.options.inflight_default,
+    };
+    asked.min(shared.options.inflight_max)
+}
+
+/// A will that could never be delivered is refused now: later nobody would see it.
+async fn check_will(shared: &Shared, hello: &Hello, admitted: &Admitted) -> Result<(), Outcome> {
     let Some(will) = &hello.will else { return Ok(()) };
-    let grant = shared.gate.authorize(admitted, Action::Publish(&will.message.topic));
+    let topic = &will.message.topic;
+    let grant = shared.gate.authorize(admitted, Action::Publish(topic));
     if grant.is_denied() {
         let reason = "not allowed to publish to the topic of the will";
         return Err(Outcome::refused(Code::NOT_AUTHORIZED, reason));
     }
-    Ok(())
+    match (&shared.upstream, &admitted.identity) {
+        (Some(upstream), Some(who)) if grant.mounted => {
+            opening::ask_for_will(upstream, who, topic).await
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Seconds that the session is kept: 3.1.1 without clean session as long as possible.
@@ -259,49 +282,39 @@ fn anonymous() -> Option<Identity> {
     Some(Identity { user: UserId::new("anonymous").ok()?, device: DeviceId::new("-").ok()? })
 }
 
-async fn begin_session(
-    shared: &Shared,
-    link: &Arc<Link>,
-    admitted: &Admitted,
-    begin: Begin,
-) -> Result<Option<Begun>, Outcome> {
-    match (&shared.upstream, &admitted.identity) {
-        (Some(upstream), Some(_)) => {
-            let link = Arc::clone(link) as Arc<dyn godwit_core::edge::Downlink>;
-            upstream.open(link, begin).await.map(Some)
-        }
-        _ => Ok(None),
-    }
-}
-
-/// The right ended while the session was opened: nothing of it stays.
-async fn refuse_open(shared: &Shared, client: &Arc<Client>, link: &Link, begun: Option<Begun>) {
-    link.end();
-    if let Some(begun) = begun {
-        begun.session.closed(0).await;
-    }
-    client.detach(None, None);
-    shared.end_session(client);
-}
-
-/// What was kept of plain topics: gone with a clean start, else in force again.
+/// What was kept of plain topics: gone with a clean start, else in force again as far as it is still
+/// allowed. Returns what is to be sent again, and the stored filters that the token does not allow.
 fn settle_kept(
     shared: &Shared,
     client: &Arc<Client>,
     admitted: &Admitted,
-    clean: bool,
-    kept: Option<Box<Offline>>,
+    kept: Option<Box<Kept>>,
     begun: Option<&Begun>,
-) -> Option<Box<Offline>> {
-    if clean {
-        for filter in client.take_filters() {
-            shared.router.unsubscribe(&filter, client);
+) -> (Vec<(u16, Delivery)>, Vec<String>) {
+    let mut again = Vec::new();
+    let mut revoked = Vec::new();
+    match kept {
+        Some(kept) => {
+            again = kept.inflight;
+            revoked = shared.recheck(client, admitted);
+            if !revoked.is_empty() {
+                let left = client.filters();
+                again.retain(|(_, delivery)| is_read(&left, delivery));
+            }
         }
-        return None;
+        None => {
+            for filter in client.take_filters() {
+                shared.router.unsubscribe(&filter, client);
+            }
+            client.clear_plain();
+        }
     }
     for subscription in begun.map(|b| b.subscriptions.as_slice()).unwrap_or_default() {
         let action = Action::Subscribe(&subscription.filter);
         let grant = shared.gate.authorize(admitted, action);
+        if grant.is_denied() && !revoked.contains(&subscription.filter) {
+            revoked.push(subscription.filter.clone());
+        }
         let request =
             SubscribeRequest { subscription: subscription.clone(), mounted: grant.mounted };
         for filter in &grant.plain {
@@ -309,7 +322,7 @@ fn settle_kept(
             let _ = shared.subscribe_plain(client, filter, &request);
         }
     }
-    kept
+    (again, revoked)
 }
 
 fn welcome_of(
@@ -338,10 +351,12 @@ fn welcome_of(
         topic_alias_max: options.topic_alias_max,
         keep_alive_s: imposed.then_some(max_s),
         auth_method: hello.auth_method.clone(),
+        dropped: 0,
     }
 }
 
-/// The end: the client is told, the session is kept or over, the will is sent or waits.
+/// The end: the session is kept or over, the will is sent or waits, the client is told. Nothing here
+/// waits for a store, so a client is always told at once, and the next connection comes in at once.
 async fn finish(mut connection: Box<Connection>, turn: Turn, end: End) {
     connection.shared.journal.ended(connection.peer, &connection.admitted, end.code, end.why);
     metrics::ended(end.code);
@@ -349,7 +364,17 @@ async fn finish(mut connection: Box<Connection>, turn: Turn, end: End) {
         let (codec, version) = (&connection.codec, connection.version);
         reply::farewell(codec, version, code, Some(end.why), &mut connection.output);
     }
-    let unsent = connection.link.end();
+    let (mut socket, output) = leave(*connection, end);
+    drop(turn);
+    if end.code.is_some() {
+        say_goodbye(&mut socket, &output).await;
+    }
+}
+
+/// Ends what the connection had; gives its socket and what is still to be written.
+fn leave(connection: Connection, end: End) -> (Socket, BytesMut) {
+    connection.link.end();
+    // A change of subscriptions under way is not waited for: its task goes on to the end.
     let Connection {
         shared,
         client,
@@ -358,36 +383,34 @@ async fn finish(mut connection: Box<Connection>, turn: Turn, end: End) {
         will,
         expiry_s,
         inflight,
-        mut socket,
+        socket,
         output,
         ..
-    } = *connection;
+    } = connection;
     // A device whose right has ended has nothing to come back to.
     let expiry_s = if shared.gate.holds(&admitted) { expiry_s } else { 0 };
     if let Some(session) = &session {
-        session.closed(expiry_s).await;
+        shared.close(session, expiry_s);
     }
     let will = will.filter(|_| !end.goodbye);
-    let waits = will.as_ref().is_some_and(|will| will.delay_s > 0);
     let due = will.map(|will| due_will(*will, admitted, session));
-    let (now, later) = if waits { (None, due) } else { (due, None) };
+    let (later, now) = match due {
+        Some(due) if due.due_s > now_s() => (Some(Box::new(due)), None),
+        due => (None, due),
+    };
     let is_kept = expiry_s > 0 && client.has_filters();
-    let offline = is_kept.then(|| {
-        let inflight = inflight.into_plain();
+    let kept = is_kept.then(|| {
         let until_s = now_s().saturating_add(expiry_s);
-        Box::new(Offline { queue: unsent, inflight, until_s })
+        Box::new(Kept { inflight: inflight.into_plain(), until_s })
     });
-    client.detach(offline, later.map(Box::new));
+    client.detach(kept, later, shared.router.bound());
     if !is_kept {
         shared.end_session(&client);
     }
     if let Some(will) = now {
         shared.fire(will);
     }
-    drop(turn);
-    if end.code.is_some() {
-        say_goodbye(&mut socket, &output).await;
-    }
+    (socket, output)
 }
 
 /// Writes the last bytes, and reads on for a moment: a socket closed with unread bytes resets the

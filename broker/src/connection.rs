@@ -5,12 +5,17 @@
 //! owns bytes only while a packet is incomplete or a write is stuck. Each turn: outcomes and
 //! requests from the mailbox, PUBACKs in order, deliveries as the window allows, one write, then
 //! what the client has sent. Reading pauses while a write is stuck, a subscription is being
-//! stored, the quota is used up, or (3.1.1) too many publishes wait.
+//! stored, the quota is used up, or too many publishes wait.
+//!
+//! What takes a store has a task of its own, and the connection waits for its result only: a
+//! connection may end, or stop polling, at any point, and a store's future that is not polled holds
+//! what others wait for.
 
 use std::cell::RefCell;
 use std::future::Future as _;
 use std::net::SocketAddr;
 use std::num::NonZeroU16;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -18,8 +23,9 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::BytesMut;
-use godwit_core::edge::{Admitted, Code, Outcome, Session, SubscribeRequest, Task, Version};
+use godwit_core::edge::{Admitted, Code, Outcome, Session, SubscribeRequest, Version};
 use tokio::io::AsyncWrite as _;
+use tokio::task::JoinHandle;
 use tokio::time::Sleep;
 
 use crate::acks::Acks;
@@ -61,19 +67,20 @@ impl End {
     }
 }
 
-/// A SUBSCRIBE or UNSUBSCRIBE that the session above is storing.
+/// A change of subscriptions that the session above is storing, in a task of its own: one at a time.
 pub(crate) struct Busy {
-    pub(crate) packet_id: NonZeroU16,
     pub(crate) kind: BusyKind,
-    /// Answers a code for each filter that was given to it.
-    pub(crate) task: Task<'static, Vec<Code>>,
+    /// Answers a code for each filter that was given to it. Dropped, it goes on.
+    pub(crate) task: JoinHandle<Vec<Code>>,
 }
 
 pub(crate) enum BusyKind {
     /// For each filter: refused with a code, or given to the session with these plain filters.
-    Subscribe(Vec<(SubscribeRequest, Result<Vec<String>, Code>)>),
-    /// For each filter: whether it was a plain one.
-    Unsubscribe(Vec<bool>),
+    Subscribe(NonZeroU16, Vec<(SubscribeRequest, Result<Vec<String>, Code>)>),
+    /// Each filter, with the plain ones that it stands for.
+    Unsubscribe(NonZeroU16, Vec<(String, Vec<String>)>),
+    /// The right to them has ended; nobody asked.
+    Revoked,
 }
 
 /// The connection ends once what is committed was told, or at the deadline.
@@ -104,8 +111,12 @@ pub(crate) struct Connection {
     pub(crate) busy: Option<Box<Busy>>,
     /// The client named an authentication method and may send fresh tokens.
     pub(crate) may_refresh: bool,
-    /// A fresh token is being judged.
-    pub(crate) refresh: Option<Task<'static, Result<Admitted, Outcome>>>,
+    /// A fresh token is being judged, in a task of its own.
+    pub(crate) refresh: Option<JoinHandle<Result<Admitted, Outcome>>>,
+    /// Lost messages that the CONNACK names, until the client has shown that it came.
+    pub(crate) told_dropped: u64,
+    /// Whether plain deliveries go before logged ones, in turns.
+    pub(crate) plain_first: bool,
     /// Reading pauses until then: 3.1.1's only way to be told of a quota.
     pub(crate) pause: Option<Pin<Box<Sleep>>>,
     pub(crate) will: Option<Box<Will>>,
@@ -121,8 +132,8 @@ pub(crate) struct Entered {
     pub(crate) link: Arc<Link>,
     pub(crate) session: Option<Arc<dyn Session>>,
     pub(crate) admitted: Arc<Admitted>,
-    /// Deliveries in flight.
-    pub(crate) window: u16,
+    /// The window of deliveries, and what an earlier connection left for it.
+    pub(crate) inflight: Inflight,
     pub(crate) alias_max: u16,
     pub(crate) will: Option<Box<Will>>,
     pub(crate) expiry_s: u32,
@@ -150,7 +161,7 @@ impl Connection {
             socket,
             codec,
             acks: Acks::default(),
-            inflight: Inflight::new(entered.window),
+            inflight: entered.inflight,
             inward: None,
             outward: None,
             alias_max: entered.alias_max,
@@ -158,6 +169,8 @@ impl Connection {
             busy: None,
             may_refresh: entered.may_refresh,
             refresh: None,
+            told_dropped: 0,
+            plain_first: false,
             pause: None,
             will: entered.will,
             expiry_s: entered.expiry_s,
@@ -181,7 +194,8 @@ impl Connection {
         {
             return Poll::Ready(end);
         }
-        if self.output.is_empty() {
+        let borrowed = self.output.is_empty();
+        if borrowed {
             self.output = OUTPUT.take();
         }
         let mut polled = self.poll_turns(cx);
@@ -192,13 +206,17 @@ impl Connection {
             // What is left is written by the farewell.
             return polled;
         }
-        let shared = std::mem::take(&mut self.output);
-        if !shared.is_empty() {
-            self.output = BytesMut::from(&shared[..]);
+        if borrowed {
+            let mut shared = std::mem::take(&mut self.output);
+            if !shared.is_empty() {
+                // Stuck: from here on the bytes are the connection's own, and stay where they are.
+                self.output = BytesMut::from(&shared[..]);
+            }
+            shared.clear();
+            OUTPUT.set(shared);
+        } else if self.output.is_empty() {
+            self.output = BytesMut::new();
         }
-        let mut shared = shared;
-        shared.clear();
-        OUTPUT.set(shared);
         polled
     }
 
@@ -235,10 +253,10 @@ impl Connection {
 
     /// One turn; `false`: nothing more to do until woken.
     fn turn(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
-        self.poll_busy(cx);
+        self.poll_busy(cx)?;
         self.poll_refresh(cx)?;
         self.release_acks()?;
-        self.fill();
+        let more = self.fill();
         if self.poll_flush(cx)?.is_pending() {
             return Ok(false);
         }
@@ -246,7 +264,8 @@ impl Connection {
             let over = draining.deadline.as_mut().poll(cx).is_ready();
             return if over || self.acks.is_empty() { Err(draining.end) } else { Ok(false) };
         }
-        self.poll_input(cx)
+        let read = self.poll_input(cx)?;
+        Ok(read || more)
     }
 
     /// Stage 5.
@@ -267,24 +286,22 @@ impl Connection {
         Ok(())
     }
 
-    fn poll_busy(&mut self, cx: &mut Context<'_>) {
-        let Some(busy) = &mut self.busy else { return };
-        if let Poll::Ready(codes) = busy.task.as_mut().poll(cx)
-            && let Some(busy) = self.busy.take()
-        {
-            self.finish_busy(*busy, &codes);
+    fn poll_busy(&mut self, cx: &mut Context<'_>) -> Result<(), End> {
+        let Some(busy) = &mut self.busy else { return Ok(()) };
+        let Poll::Ready(codes) = Pin::new(&mut busy.task).poll(cx) else { return Ok(()) };
+        let codes = codes.map_err(|_| End::cut(Code::UNSPECIFIED, "a subscription's task died"))?;
+        if let Some(busy) = self.busy.take() {
+            self.finish_busy(busy.kind, &codes);
         }
+        Ok(())
     }
 
     fn poll_refresh(&mut self, cx: &mut Context<'_>) -> Result<(), End> {
         let Some(refresh) = &mut self.refresh else { return Ok(()) };
-        match refresh.as_mut().poll(cx) {
-            Poll::Ready(verdict) => {
-                self.refresh = None;
-                self.refreshed(verdict)
-            }
-            Poll::Pending => Ok(()),
-        }
+        let Poll::Ready(verdict) = Pin::new(refresh).poll(cx) else { return Ok(()) };
+        self.refresh = None;
+        let verdict = verdict.map_err(|_| End::cut(Code::UNSPECIFIED, "a token's judge died"))?;
+        self.refreshed(verdict)
     }
 
     /// Writes all there is; `Pending`: the client takes no more for now.
@@ -326,8 +343,9 @@ impl Connection {
             }
             self.pause = None;
         }
-        let full = self.version == Version::V3
-            && self.acks.len() >= usize::from(self.shared.options.receive_maximum);
+        // Beyond Receive Maximum nothing is read: 3.1.1 knows no such bound, and common clients of
+        // MQTT 5 go beyond it after an outage. What they send waits in the kernel's buffers.
+        let full = self.acks.len() >= usize::from(self.shared.options.receive_maximum);
         self.busy.is_none()
             && self.refresh.is_none()
             && !full
@@ -336,7 +354,12 @@ impl Connection {
 
     /// Reads and handles; `true`: something was done.
     fn poll_input(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
-        if !self.may_read(cx) {
+        let may_read = self.may_read(cx);
+        if self.link.is_paused.swap(!may_read, Ordering::Relaxed) && may_read {
+            // Its silence counts from now on.
+            self.link.heard();
+        }
+        if !may_read {
             return Ok(!self.output.is_empty());
         }
         let mut buffer = std::mem::take(&mut self.input);
@@ -409,7 +432,16 @@ pub(crate) struct Run<'a>(pub(crate) &'a mut Connection);
 impl std::future::Future for Run<'_> {
     type Output = End;
 
+    /// A panic ends this connection like any other end: its session is closed, its place is free.
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<End> {
-        Poll::Ready(ready!(self.0.poll(cx)))
+        match catch_unwind(AssertUnwindSafe(|| self.0.poll(cx))) {
+            Ok(polled) => Poll::Ready(ready!(polled)),
+            Err(_) => {
+                // Half a packet may stand there.
+                self.0.output.clear();
+                tracing::error!(stage = "session", "a connection's task panicked and is ended");
+                Poll::Ready(End::lost("a fault of the server"))
+            }
+        }
     }
 }

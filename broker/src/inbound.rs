@@ -22,6 +22,10 @@ use crate::{metrics, reply};
 impl Connection {
     /// Handles one packet. `Err`: the connection ends.
     pub(crate) fn handle(&mut self, packet: Inbound) -> Result<(), End> {
+        if self.told_dropped > 0 {
+            // It speaks, so the CONNACK has come.
+            self.client.told_dropped(std::mem::take(&mut self.told_dropped));
+        }
         match packet {
             Inbound::Publish(incoming) => self.on_publish(*incoming),
             Inbound::PubAck(packet_id) => {
@@ -84,7 +88,7 @@ impl Connection {
             peer: Some(self.peer),
         };
         let gate = Arc::clone(&self.shared.gate);
-        self.refresh = Some(Box::pin(async move { gate.authenticate(credentials).await }));
+        self.refresh = Some(tokio::spawn(async move { gate.authenticate(credentials).await }));
         Ok(())
     }
 
@@ -95,6 +99,7 @@ impl Connection {
                 let expires_ms = fresh.expires_ms.unwrap_or(0);
                 self.link.expires_ms.store(expires_ms, Ordering::Relaxed);
                 self.admitted = Arc::new(fresh);
+                self.recheck();
                 reply::refreshed(&self.codec, &mut self.output);
                 Ok(())
             }
@@ -145,11 +150,6 @@ impl Connection {
 
     /// Takes a place among the PUBACKs. `None`: this packet id waits already.
     fn expect_ack(&mut self, packet_id: NonZeroU16, dup: bool) -> Result<Option<Ack>, End> {
-        // [MQTT-3.3.4-7] for the client; 3.1.1 is not read from at this point.
-        if self.acks.len() >= usize::from(self.shared.options.receive_maximum) {
-            let why = "more publishes in flight than Receive Maximum";
-            return Err(End::cut(Code::RECEIVE_MAXIMUM_EXCEEDED, why));
-        }
         if self.acks.holds(packet_id.get()) {
             return if dup && self.version == Version::V3 {
                 Ok(None)
@@ -226,40 +226,42 @@ impl Connection {
             .filter(|(_, verdict)| verdict.is_ok())
             .map(|(request, _)| request.clone())
             .collect();
-        let task: godwit_core::edge::Task<'static, _> = match self.session.clone() {
+        let kind = BusyKind::Subscribe(packet_id, all);
+        match self.session.clone() {
             Some(session) if !requests.is_empty() => {
-                Box::pin(async move { session.subscribe(requests).await })
+                let task = tokio::spawn(async move { session.subscribe(requests).await });
+                self.busy = Some(Box::new(Busy { kind, task }));
             }
-            _ => Box::pin(std::future::ready(requests.iter().map(granted).collect())),
-        };
-        self.busy = Some(Box::new(Busy { packet_id, kind: BusyKind::Subscribe(all), task }));
+            _ => {
+                let codes: Vec<_> = requests.iter().map(granted).collect();
+                self.finish_busy(kind, &codes);
+            }
+        }
     }
 
     fn on_unsubscribe(&mut self, packet_id: NonZeroU16, filters: &[ByteString]) {
         /// UNSUBACK: no such subscription.
         const NONE: Code = Code(0x11);
         let filters: Vec<_> = filters.iter().map(ToString::to_string).collect();
-        let mut plain = Vec::with_capacity(filters.len());
-        for filter in &filters {
-            // `#` of a device stands for the plain filters that it was granted.
+        // `#` of a device stands for the plain filters that it was granted.
+        let plain = filters.iter().map(|filter| {
             let grant = self.shared.gate.authorize(&self.admitted, Action::Subscribe(filter));
-            let mut any = false;
-            for filter in grant.plain.iter().chain(std::iter::once(filter)) {
-                any |= self.shared.unsubscribe_plain(&self.client, filter);
+            (filter.clone(), grant.plain)
+        });
+        let kind = BusyKind::Unsubscribe(packet_id, plain.collect());
+        match self.session.clone() {
+            Some(session) => {
+                let task = tokio::spawn(async move { session.unsubscribe(filters).await });
+                self.busy = Some(Box::new(Busy { kind, task }));
             }
-            plain.push(any);
+            None => self.finish_busy(kind, &vec![NONE; filters.len()]),
         }
-        let task: godwit_core::edge::Task<'static, _> = match self.session.clone() {
-            Some(session) => Box::pin(async move { session.unsubscribe(filters).await }),
-            None => Box::pin(std::future::ready(vec![NONE; filters.len()])),
-        };
-        self.busy = Some(Box::new(Busy { packet_id, kind: BusyKind::Unsubscribe(plain), task }));
     }
 
-    /// The session above has answered: plain filters come into force, the client is told.
-    pub(crate) fn finish_busy(&mut self, busy: Busy, codes: &[Code]) {
-        match busy.kind {
-            BusyKind::Subscribe(all) => {
+    /// The session above has answered: plain filters come into force or end, the client is told.
+    pub(crate) fn finish_busy(&mut self, kind: BusyKind, codes: &[Code]) {
+        match kind {
+            BusyKind::Subscribe(packet_id, all) => {
                 let mut answers = codes.iter();
                 let mut told = Vec::with_capacity(all.len());
                 for (request, verdict) in &all {
@@ -273,18 +275,32 @@ impl Connection {
                     told.push(code);
                 }
                 let (codec, version) = (&self.codec, self.version);
-                reply::suback(codec, version, busy.packet_id, &told, &mut self.output);
+                reply::suback(codec, version, packet_id, &told, &mut self.output);
             }
-            BusyKind::Unsubscribe(plain) => {
-                let told: Vec<_> = codes
-                    .iter()
-                    .zip(plain)
-                    .map(|(code, plain)| if plain { Code::SUCCESS } else { *code })
-                    .collect();
+            BusyKind::Unsubscribe(packet_id, all) => {
+                let mut answers = codes.iter();
+                let mut told = Vec::with_capacity(all.len());
+                for (filter, plain) in &all {
+                    let code = answers.next().copied().unwrap_or(Code::UNSPECIFIED);
+                    told.push(self.unsubscribe_plain(filter, plain, code));
+                }
                 let (codec, version) = (&self.codec, self.version);
-                reply::unsuback(codec, version, busy.packet_id, &told, &mut self.output);
+                reply::unsuback(codec, version, packet_id, &told, &mut self.output);
             }
+            BusyKind::Revoked => {}
         }
+    }
+
+    /// What could not be ended above stays in force here as well.
+    fn unsubscribe_plain(&self, filter: &str, plain: &[String], code: Code) -> Code {
+        if code.is_error() {
+            return code;
+        }
+        let mut any = false;
+        for filter in plain.iter().map(String::as_str).chain(std::iter::once(filter)) {
+            any |= self.shared.unsubscribe_plain(&self.client, filter);
+        }
+        if any { Code::SUCCESS } else { code }
     }
 
     fn subscribe_plain(&self, request: &SubscribeRequest, plain: &[String], code: Code) -> Code {

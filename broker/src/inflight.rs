@@ -25,18 +25,43 @@ pub(crate) struct Flight {
 #[derive(Debug)]
 pub(crate) struct Inflight {
     flights: VecDeque<Flight>,
+    /// What an earlier connection left unacknowledged and this one has not sent again yet, with its
+    /// packet ids. Nothing else is sent before it, so no new id meets one of these.
+    again: VecDeque<(u16, Delivery)>,
     last_id: u16,
     window: u16,
 }
 
 impl Inflight {
-    pub(crate) fn new(window: u16) -> Self {
-        Self { flights: VecDeque::new(), last_id: 0, window }
+    /// `again`: what an earlier connection left, in order.
+    pub(crate) fn new(window: u16, again: Vec<(u16, Delivery)>) -> Self {
+        Self { flights: VecDeque::new(), again: again.into(), last_id: 0, window }
     }
 
-    /// How many more may be sent.
+    /// How many new ones may be sent.
     pub(crate) fn room(&self) -> usize {
+        if self.again.is_empty() { self.window_left() } else { 0 }
+    }
+
+    fn window_left(&self) -> usize {
         usize::from(self.window).saturating_sub(self.flights.len())
+    }
+
+    /// The next one that is to be sent again, if the window takes it: [`Inflight::resume`] follows.
+    pub(crate) fn next_again(&mut self) -> Option<(u16, Delivery)> {
+        if self.window_left() == 0 {
+            return None;
+        }
+        let next = self.again.pop_front();
+        if self.again.is_empty() {
+            self.again = VecDeque::new();
+        }
+        next
+    }
+
+    /// Forgets what is still to be sent again and does not pass.
+    pub(crate) fn retain_again(&mut self, keep: impl Fn(&Delivery) -> bool) {
+        self.again.retain(|(_, delivery)| keep(delivery));
     }
 
     /// Takes the next packet id; `plain` is kept for sending again.
@@ -44,7 +69,9 @@ impl Inflight {
         loop {
             self.last_id = self.last_id.checked_add(1).unwrap_or(1);
             // Ids of a resumed window may stand anywhere.
-            if !self.flights.iter().any(|f| f.packet_id == self.last_id) {
+            let taken = |id| self.flights.iter().any(|f| f.packet_id == id);
+            let kept = |id| self.again.iter().any(|(packet_id, _)| *packet_id == id);
+            if !taken(self.last_id) && !kept(self.last_id) {
                 break;
             }
         }
@@ -89,6 +116,7 @@ impl Inflight {
             .into_iter()
             .filter(|f| !f.acknowledged)
             .filter_map(|f| f.plain.map(|d| (f.packet_id, d)))
+            .chain(self.again)
             .collect()
     }
 }
@@ -105,7 +133,7 @@ mod tests {
 
     #[test]
     fn marks_come_out_in_order_and_the_window_holds() {
-        let mut inflight = Inflight::new(3);
+        let mut inflight = Inflight::new(3, Vec::new());
         let ids: Vec<_> = (1..=3).map(|seq| inflight.push(mark(seq), None)).collect();
         assert_eq!((ids.as_slice(), inflight.room()), (&[1, 2, 3][..], 0));
         let mut marks = Vec::new();
@@ -122,7 +150,7 @@ mod tests {
 
     #[test]
     fn packet_ids_wrap_past_those_in_flight() {
-        let mut inflight = Inflight::new(4);
+        let mut inflight = Inflight::new(4, Vec::new());
         inflight.last_id = u16::MAX - 1;
         assert_eq!(inflight.push(None, None), u16::MAX);
         inflight.resume(

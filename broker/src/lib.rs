@@ -11,7 +11,9 @@
 //! 3. `connection`: the steady state; `codec`, `packet`, `reply`: bytes and packets (stage 2);
 //! 4. `inbound`: publishes and subscriptions going up; `acks`: PUBACKs held and released (stage 5);
 //! 5. `link`: the mailbox of a connection; `outbound`, `inflight`: deliveries (stages 7 and 8);
-//! 6. `router`: plain topics; `sweep`: deadlines; `journal`: who was refused and who has left; `quota`, `limits`: the bounds.
+//! 6. `router`: plain topics; `plain`: what of them waits for a client; `rights`: kept filters that
+//!    are no longer allowed;
+//! 7. `sweep`: deadlines; `journal`: who was refused and who has left; `quota`, `limits`: the bounds.
 //!
 //! Memory: an idle connection owns its task, its mailbox and its entry in the registry; buffers
 //! belong to the thread, queues are allocated when something waits in them.
@@ -33,11 +35,14 @@ mod limits;
 mod link;
 pub mod listen;
 mod metrics;
+mod opening;
 mod options;
 mod outbound;
 mod packet;
+mod plain;
 mod quota;
 mod reply;
+mod rights;
 mod router;
 mod sweep;
 

@@ -79,3 +79,10 @@ pub(crate) const FAREWELL_MAX: Duration = Duration::from_secs(1);
 /// Bytes of a closing connection that are read and thrown away, so that the client sees the
 /// DISCONNECT and not a reset.
 pub(crate) const LINGER_BYTES_MAX: usize = 256 * 1024;
+
+/// How long a CONNECT waits for its session to be opened above, which has a bound of its own below
+/// this one. Beyond it: 0x97, and a session that opens later is closed again.
+pub(crate) const OPENING_MAX: Duration = Duration::from_secs(5);
+
+/// What a client is told to wait whose session could not be opened in time.
+pub(crate) const OPENING_RETRY: Duration = Duration::from_secs(1);

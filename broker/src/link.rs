@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::task::Waker;
 
 use godwit_core::edge::{Code, Delivery, Downlink, Outcome, Version};
@@ -11,8 +11,8 @@ use parking_lot::Mutex;
 
 use crate::clock::now_s;
 
-/// A queued delivery, and whether it came from a plain topic (then it outlives the connection of
-/// a kept session) or from above (then the log has it).
+/// A queued delivery, and whether it came from a plain topic (then it waits with its client) or from
+/// above (then it waits here, and the log has it).
 #[derive(Debug)]
 pub(crate) struct Queued {
     pub(crate) delivery: Delivery,
@@ -27,8 +27,13 @@ impl Queued {
     }
 
     /// What it counts in the queue's bound of bytes.
-    fn bytes(&self) -> usize {
-        self.delivery.message.payload.len() + self.delivery.message.topic.len() + 64
+    pub(crate) fn bytes(&self) -> usize {
+        Self::bytes_of(&self.delivery)
+    }
+
+    /// What this delivery counts in a queue's bound of bytes.
+    pub(crate) fn bytes_of(delivery: &Delivery) -> usize {
+        delivery.message.payload.len() + delivery.message.topic.len() + 64
     }
 }
 
@@ -76,6 +81,10 @@ pub(crate) struct Link {
     pub(crate) expires_ms: AtomicU64,
     /// Since when it takes no bytes.
     pub(crate) stalled_s: AtomicU32,
+    /// The server reads nothing from it for now: its silence is no sign.
+    pub(crate) is_paused: AtomicBool,
+    /// Something waits with the client for this connection.
+    pub(crate) has_plain: AtomicBool,
     mail: Mutex<Mail>,
 }
 
@@ -101,6 +110,8 @@ impl Link {
             silence_s: AtomicU32::new(0),
             expires_ms: AtomicU64::new(0),
             stalled_s: AtomicU32::new(0),
+            is_paused: AtomicBool::new(false),
+            has_plain: AtomicBool::new(false),
             mail: Mutex::new(Mail::default()),
         }
     }
@@ -167,15 +178,26 @@ impl Link {
         relieved
     }
 
-    /// Ends the mailbox and returns the plain deliveries that were not sent.
-    pub(crate) fn end(&self) -> VecDeque<Queued> {
+    /// Ends the mailbox. What it holds is in the log.
+    pub(crate) fn end(&self) {
         let mut mail = self.mail.lock();
         mail.ended = true;
         mail.waker = None;
         mail.settled = Vec::new();
-        let queue = std::mem::take(&mut mail.queue);
+        mail.queue = VecDeque::new();
         mail.queue_bytes = 0;
-        queue.into_iter().filter(|q| q.plain).collect()
+    }
+
+    /// Something waits with the client for this connection.
+    pub(crate) fn nudge(&self) {
+        if self.has_plain.swap(true, Ordering::Relaxed) {
+            // The task was told, and has not looked yet or has no room.
+            return;
+        }
+        let waker = self.mail.lock().notify();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
     }
 
     pub(crate) fn heard(&self) {

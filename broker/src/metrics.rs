@@ -85,6 +85,10 @@ pub(crate) fn dropped(reason: &'static str) {
     metrics::counter!(DROPPED, "reason" => reason).increment(1);
 }
 
+pub(crate) fn dropped_many(reason: &'static str, count: u64) {
+    metrics::counter!(DROPPED, "reason" => reason).increment(count);
+}
+
 pub(crate) fn refused(code: godwit_core::edge::Code) {
     metrics::counter!(REFUSED, "code" => code.to_string()).increment(1);
 }

@@ -27,8 +27,12 @@ pub struct Options {
     pub queue_deliveries_max: usize,
     /// Bytes of payloads queued for one client.
     pub queue_bytes_max: usize,
-    /// Plain messages kept for one absent client; beyond it the oldest go.
+    /// Plain messages that wait for one absent client; beyond it the oldest go. (One that is
+    /// connected has room for [`Options::queue_deliveries_max`], if that is more.)
     pub offline_deliveries_max: usize,
+    /// Bytes of the plain messages that wait for one client, connected or absent; beyond it the
+    /// oldest go. One larger message may wait alone.
+    pub offline_bytes_max: usize,
     /// Publishes of one connection in a second; 0: no bound.
     pub publishes_per_s: u32,
     /// Bytes of publishes of one connection in a second; 0: no bound.
@@ -55,6 +59,7 @@ impl Default for Options {
             queue_deliveries_max: 256,
             queue_bytes_max: 1024 * 1024,
             offline_deliveries_max: 1000,
+            offline_bytes_max: 1024 * 1024,
             publishes_per_s: 10_000,
             publish_bytes_per_s: 64 * 1024 * 1024,
             write_stall_max: Duration::from_secs(30),

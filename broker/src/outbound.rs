@@ -1,6 +1,7 @@
 //! Stage 7 on the wire: queued deliveries become packets as the client's window allows.
 
 use std::num::NonZeroU16;
+use std::sync::atomic::Ordering;
 
 use godwit_core::cursor::Mark;
 use godwit_core::edge::{Delivery, Qos};
@@ -13,26 +14,37 @@ use crate::link::Queued;
 use crate::{alias, metrics};
 
 impl Connection {
-    /// Encodes what the window and the write buffer take.
-    pub(crate) fn fill(&mut self) {
+    /// Encodes what the window and the write buffer take. `true`: only the buffer was full, so there
+    /// may be more as soon as it is written.
+    pub(crate) fn fill(&mut self) -> bool {
+        self.resend();
         let mut room = self.inflight.room();
         let mut bytes = OUTPUT_BYTES_HIGH.saturating_sub(self.output.len());
+        let mut more = false;
         let mut taken = Vec::new();
-        self.link.drain(
-            |queued| {
-                let cost = queued.delivery.message.payload.len() + 64;
-                let fits = queued.delivery.qos == Qos::AtMostOnce || room > 0;
-                if bytes == 0 || !fits {
-                    return false;
-                }
-                room -= usize::from(queued.delivery.qos == Qos::AtLeastOnce);
-                bytes = bytes.saturating_sub(cost);
-                true
-            },
-            &mut taken,
-        );
+        let mut want = |queued: &Queued| {
+            let cost = queued.delivery.message.payload.len() + 64;
+            let fits = queued.delivery.qos == Qos::AtMostOnce || room > 0;
+            more |= fits && bytes == 0;
+            if bytes == 0 || !fits {
+                return false;
+            }
+            room -= usize::from(queued.delivery.qos == Qos::AtLeastOnce);
+            bytes = bytes.saturating_sub(cost);
+            true
+        };
+        let has_plain = self.link.has_plain.load(Ordering::Relaxed);
+        // In turns, so that neither kind keeps the window from the other.
+        self.plain_first = has_plain && !self.plain_first;
+        if self.plain_first {
+            self.client.drain(&self.link, &mut want, &mut taken);
+        }
+        self.link.drain(&mut want, &mut taken);
+        if has_plain && !self.plain_first {
+            self.client.drain(&self.link, &mut want, &mut taken);
+        }
         if taken.is_empty() {
-            return;
+            return more;
         }
         let mut marks = Vec::new();
         for queued in taken {
@@ -44,6 +56,7 @@ impl Connection {
         {
             session.writable();
         }
+        more
     }
 
     /// Tells the session what has certainly arrived.
@@ -90,11 +103,15 @@ impl Connection {
         }
     }
 
-    /// Sends again what an earlier connection of the kept session left unacknowledged.
-    pub(crate) fn resend(&mut self, inflight: Vec<(u16, Delivery)>) {
-        for (packet_id, delivery) in inflight {
+    /// Sends again what an earlier connection of the kept session left unacknowledged, before
+    /// anything else and within the window.
+    fn resend(&mut self) {
+        while self.output.len() < OUTPUT_BYTES_HIGH {
+            let Some((packet_id, delivery)) = self.inflight.next_again() else { return };
             if self.encode(&delivery, NonZeroU16::new(packet_id), true, None) {
                 self.inflight.resume(packet_id, delivery);
+            } else {
+                metrics::dropped("too_large");
             }
         }
     }

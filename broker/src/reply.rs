@@ -22,10 +22,14 @@ pub(crate) struct Welcome {
     pub(crate) keep_alive_s: Option<u16>,
     /// As the client named it. [MQTT-4.12.0-5]
     pub(crate) auth_method: Option<ByteString>,
+    /// Plain messages that were lost for want of room while the client was away or too slow.
+    pub(crate) dropped: u64,
 }
 
 /// Appends the CONNACK that lets the client in.
 pub(crate) fn welcome(codec: &Codec, version: Version, welcome: Welcome, out: &mut BytesMut) {
+    let dropped = (welcome.dropped > 0)
+        .then(|| (ByteString::from_static("dropped"), welcome.dropped.to_string().into()));
     // These packets are small and fixed: they can always be expressed.
     let _ = match version {
         Version::V3 => codec.encode(
@@ -47,6 +51,7 @@ pub(crate) fn welcome(codec: &Codec, version: Version, welcome: Welcome, out: &m
                 shared_subscription_available: false,
                 server_keepalive_sec: welcome.keep_alive_s,
                 auth_method: welcome.auth_method,
+                user_properties: dropped.into_iter().collect(),
                 ..v5::ConnectAck::default()
             })),
             out,

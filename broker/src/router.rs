@@ -9,6 +9,7 @@ use godwit_core::edge::{Delivery, Message, Qos, SubscribeRequest};
 use parking_lot::{Mutex, RwLock};
 
 use crate::client::Client;
+use crate::plain::Bound;
 
 /// How a client wants what a filter matches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -134,12 +135,17 @@ pub(crate) struct Router {
     trie: RwLock<Node>,
     retained: Mutex<HashMap<ByteString, (Arc<Message>, Qos)>>,
     retained_max: usize,
-    offline_max: usize,
+    bound: Bound,
 }
 
 impl Router {
-    pub(crate) fn new(retained_max: usize, offline_max: usize) -> Self {
-        Self { trie: RwLock::default(), retained: Mutex::default(), retained_max, offline_max }
+    pub(crate) fn new(retained_max: usize, bound: Bound) -> Self {
+        Self { trie: RwLock::default(), retained: Mutex::default(), retained_max, bound }
+    }
+
+    /// How much may wait for one client.
+    pub(crate) const fn bound(&self) -> Bound {
+        self.bound
     }
 
     pub(crate) fn subscribe(&self, filter: &str, client: &Arc<Client>, wish: Wish) {
@@ -183,7 +189,7 @@ impl Router {
                 mark: None,
                 identifier: wish.identifier,
             };
-            reached += usize::from(client.offer(delivery, self.offline_max));
+            reached += usize::from(client.offer(delivery, self.bound));
         }
         reached
     }
@@ -221,7 +227,7 @@ impl Router {
                 mark: None,
                 identifier: wish.identifier,
             };
-            client.offer(delivery, self.offline_max);
+            client.offer_if_room(delivery, self.bound);
         }
     }
 }

@@ -33,6 +33,15 @@ pub(crate) async fn run(shared: Arc<Shared>, mut stopped: watch::Receiver<bool>)
 fn sweep(shared: &Arc<Shared>, client: &Arc<Client>, now_s: u32) {
     if let Some(link) = client.link() {
         check_link(shared, &link, now_s);
+        // Who has a connection holds the turn. Without it, its task died on the way in or out.
+        if let Some(_turn) = client.try_turn()
+            && client.link().is_some()
+        {
+            tracing::error!(stage = "session", "a connection died without an end; it is taken out");
+            link.end();
+            client.detach(None, None, shared.router.bound());
+            shared.end_session(client);
+        }
         return;
     }
     let (will, over) = client.due(now_s);
@@ -50,7 +59,8 @@ fn check_link(shared: &Shared, link: &Link, now_s: u32) {
     let silence_s = link.silence_s.load(Ordering::Relaxed);
     let heard_s = link.heard_s.load(Ordering::Relaxed);
     // [MQTT-3.1.2-22]
-    if silence_s > 0 && now_s.saturating_sub(heard_s) > silence_s {
+    let paused = link.is_paused.load(Ordering::Relaxed);
+    if silence_s > 0 && !paused && now_s.saturating_sub(heard_s) > silence_s {
         metrics::heartbeat_failed();
         link.close(Code::KEEP_ALIVE_TIMEOUT);
     }

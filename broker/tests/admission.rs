@@ -81,7 +81,7 @@ impl Session for Device {
 
     fn writable(&self) {}
 
-    fn closed(&self, expiry_s: u32) -> Task<'_, ()> {
+    fn closed(&self, expiry_s: u32) -> Task<'static, ()> {
         self.0.lock().push(expiry_s);
         Box::pin(async {})
     }

@@ -355,9 +355,22 @@ pub struct Begun {
 /// Opens sessions for admitted devices. Implemented by the bridge.
 pub trait Upstream: Send + Sync + 'static {
     /// Begins the session of a device. The broker has ended the device's earlier connection and
-    /// awaited its [`Session::closed`] before. Deliveries may be queued at once; they are written
-    /// after the CONNACK. `Err`: the CONNACK's code.
+    /// called its [`Session::closed`] before, but has not awaited it: what that still has to store
+    /// comes before what this one stores. Answers within seconds, also while the store is away.
+    /// Deliveries may be queued at once; they are written after the CONNACK. `Err`: the CONNACK's
+    /// code. The broker polls it to its end, in a task of its own.
     fn open(&self, link: Arc<dyn Downlink>, begin: Begin) -> Task<'_, Result<Begun, Outcome>>;
+
+    /// Whether `who` may publish to this mounted topic now: asked of a will at CONNECT, so that one
+    /// that could never be delivered is refused. `Err`: the CONNACK's code.
+    fn may_publish<'a>(
+        &'a self,
+        who: &'a Identity,
+        topic: &'a str,
+    ) -> Task<'a, Result<(), Outcome>> {
+        let _ = (who, topic);
+        Box::pin(std::future::ready(Ok(())))
+    }
 }
 
 /// One device's session above the broker. Calls come from one connection at a time, in order.
@@ -366,10 +379,12 @@ pub trait Session: Send + Sync {
     fn publish(&self, publish: Publish, ack: Ack);
 
     /// New subscriptions; answers a code each, the granted QoS (0, 1) or an error. Kept sessions
-    /// store them before the answer.
+    /// store them before the answer, and one that could not be stored is not in force. The broker
+    /// has one change of a connection under way at a time, and polls it to its end in a task of its
+    /// own, also when the connection ends meanwhile.
     fn subscribe(&self, requests: Vec<SubscribeRequest>) -> Task<'_, Vec<Code>>;
 
-    /// Ended subscriptions; answers a code each.
+    /// Ended subscriptions; answers a code each. What could not be stored stays in force.
     fn unsubscribe(&self, filters: Vec<String>) -> Task<'_, Vec<Code>>;
 
     /// Deliveries that have arrived, in order.
@@ -378,9 +393,10 @@ pub trait Session: Send + Sync {
     /// The queue has room again after a delivery was given back.
     fn writable(&self);
 
-    /// The connection has ended; the session is kept for `expiry_s` seconds (0: it is over).
-    /// Completes when everything confirmed so far is stored.
-    fn closed(&self, expiry_s: u32) -> Task<'_, ()>;
+    /// The connection has ended; the session is kept for `expiry_s` seconds (0: it is over). It is
+    /// so when the call returns: whatever opens the device's next session comes after it. The future
+    /// completes when this and everything confirmed so far is stored; it may be dropped.
+    fn closed(&self, expiry_s: u32) -> Task<'static, ()>;
 }
 
 /// What a connecting client shows.

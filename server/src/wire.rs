@@ -241,6 +241,7 @@ fn broker_options(config: &Config) -> godwit_broker::Options {
         queue_deliveries_max: limits.queue_deliveries_max,
         queue_bytes_max: limits.queue_bytes_max,
         offline_deliveries_max: limits.offline_deliveries_max,
+        offline_bytes_max: limits.offline_bytes_max,
         publishes_per_s: limits.publishes_per_s,
         publish_bytes_per_s: limits.publish_bytes_per_s,
         write_stall_max: limits.write_stall_max,

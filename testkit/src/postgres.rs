@@ -142,6 +142,29 @@ impl PostgresServer {
         Database::create(self.url(), None, Some(Arc::clone(self)))
     }
 
+    /// Stops every process of it, so that connections stand and nothing answers. Thaw it with
+    /// [`PostgresServer::thaw`]; dropped, it is killed all the same.
+    pub fn freeze(&self) {
+        self.signal_all("STOP");
+    }
+
+    /// Lets a frozen one go on.
+    pub fn thaw(&self) {
+        self.signal_all("CONT");
+    }
+
+    fn signal_all(&self, signal: &str) {
+        let pid = self.pid();
+        let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+        let children = children.expect("a running server");
+        // The first process first: it makes no new ones meanwhile. Others may have gone.
+        for pid in std::iter::once(pid.to_string()).chain(children.split(' ').map(str::to_owned)) {
+            if !pid.is_empty() {
+                let _ = Command::new("kill").args([&format!("-{signal}"), &pid]).status();
+            }
+        }
+    }
+
     /// Ends all sessions and stops, as an operator would.
     pub fn stop(&self) {
         self.end("INT");
@@ -173,6 +196,10 @@ impl PostgresServer {
 
 impl Drop for PostgresServer {
     fn drop(&mut self) {
+        if self.child().is_some() {
+            // A frozen one does not hear.
+            self.thaw();
+        }
         self.crash();
     }
 }

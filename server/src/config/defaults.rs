@@ -85,6 +85,7 @@ impl Default for Limits {
             queue_deliveries_max: 256,
             queue_bytes_max: 1024 * 1024,
             offline_deliveries_max: 1000,
+            offline_bytes_max: 1024 * 1024,
             publishes_per_s: 10_000,
             publish_bytes_per_s: 64 * 1024 * 1024,
             keep_alive_max: Duration::from_secs(3600),

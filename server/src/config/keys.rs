@@ -94,6 +94,7 @@ pub(crate) const KEYS: &[Key] = &[
     key("limits.queue_deliveries_max", Kind::Integer(1, 65_535)),
     key("limits.queue_bytes_max", Kind::Integer(1024, 1 << 30)),
     key("limits.offline_deliveries_max", Kind::Integer(0, 1_000_000)),
+    key("limits.offline_bytes_max", Kind::Integer(1024, 1 << 30)),
     key("limits.publishes_per_s", Kind::Integer(0, 10_000_000)),
     key("limits.publish_bytes_per_s", Kind::Integer(0, u32::MAX as u64)),
     key("limits.keep_alive_max", Kind::Span(0, 65_535 * SECOND)),

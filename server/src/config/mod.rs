@@ -168,6 +168,7 @@ pub(crate) struct Limits {
     pub(crate) queue_deliveries_max: usize,
     pub(crate) queue_bytes_max: usize,
     pub(crate) offline_deliveries_max: usize,
+    pub(crate) offline_bytes_max: usize,
     pub(crate) publishes_per_s: u32,
     pub(crate) publish_bytes_per_s: u32,
     #[serde(deserialize_with = "span::deserialize")]

@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use godwit_bridge::Options;
-use godwit_core::edge::{Begun, Code, Detail, Message, Outcome, Publish, Qos};
-use godwit_core::store::Store as _;
+use godwit_core::edge::{
+    Begin, Begun, Code, Detail, Message, Outcome, Publish, Qos, Upstream as _,
+};
+use godwit_core::store::{Prune, Store as _};
 use godwit_proto::receipt::v1::{Receipt, ReceiptUpdates, Receipts};
 use prost::Message as _;
 
@@ -160,4 +162,74 @@ async fn a_report_waits_no_longer_than_a_send() {
     // Waits of 50 and 100 ms, then the next would end after 200 ms.
     assert_eq!(faults.read(1, &[Away, Away, Away]).await, Outcome::WITHHELD);
     assert_eq!(faults.read(1, &[]).await, Outcome::SUCCESS);
+}
+
+/// In force is what was stored: a refused SUBSCRIBE delivers nothing, a refused UNSUBSCRIBE ends
+/// nothing.
+#[tokio::test]
+async fn what_was_not_stored_is_not_in_force() {
+    let faults = faults(Duration::from_secs(30)).await;
+    let (world, topic) = (&faults.world, format!("m/{}", faults.world.conversation));
+    let carol = Device::new(identity("bob:tablet"), 100);
+    let begun = world.connect(&carol, 3600).await;
+    carol.attach(&begun.session);
+    for fault in [Away, Broken] {
+        faults.store.will_in_sessions(&[fault]);
+        assert!(begun.session.subscribe(subscribe("m/#")).await[0].is_error());
+    }
+    faults.send("refused", &[]).await;
+    // Another topic shows that what would have come has come.
+    assert_eq!(begun.session.subscribe(subscribe("c/#")).await[0].0, 1);
+    faults.send("plain", &[]).await;
+    let plain = format!("c/{}", world.conversation);
+    assert_eq!(carol.received_until(&plain, 2).await, [2]);
+    assert_eq!(begun.session.subscribe(subscribe("m/#")).await[0].0, 1);
+    faults.send("first", &[]).await;
+    assert_eq!(carol.received_until(&topic, 3).await, [3], "nothing before the SUBACK");
+    for fault in [Away, Broken] {
+        faults.store.will_in_sessions(&[fault]);
+        let ended = begun.session.unsubscribe(vec!["m/#".to_owned()]).await;
+        assert!(ended[0].is_error());
+    }
+    faults.send("still", &[]).await;
+    assert_eq!(carol.received_until(&topic, 4).await, [3, 4]);
+    assert_eq!(begun.session.unsubscribe(vec!["m/#".to_owned()]).await, [Code::SUCCESS]);
+    faults.send("over", &[]).await;
+    assert_eq!(carol.received_until(&plain, 5).await, [2, 3, 4, 5]);
+    assert_eq!(carol.received_until(&topic, 4).await, [3, 4]);
+}
+
+/// A session whose opening was done and not answered counts as ended: it expires like any other.
+#[tokio::test]
+async fn a_session_whose_opening_was_not_answered_expires() {
+    let faults = faults(Duration::from_secs(30)).await;
+    let world = &faults.world;
+    faults.store.will_in_sessions(&[Lost]);
+    let tablet = Device::new(identity("bob:tablet"), 100);
+    let begin = Begin { clean: false, expiry_s: 60 };
+    assert!(world.bridge.open(Arc::clone(&tablet) as Arc<_>, begin).await.is_err());
+    let prune = |now_ms| Prune { now_ms, bodies_before_ms: None, rows_max: 100 };
+    let later = u64::try_from(i64::MAX / 4).expect("a time");
+    godwit_testkit::until("the session's end", async || {
+        let pruned = world.store.prune(prune(later)).await.expect("a store");
+        (pruned.sessions == 1).then_some(())
+    })
+    .await;
+}
+
+/// The session that comes next never waits for the one before, and comes after it all the same.
+#[tokio::test]
+async fn an_end_and_the_next_beginning_keep_their_order() {
+    let faults = faults(Duration::from_secs(30)).await;
+    let world = &faults.world;
+    for round in 0..30_u32 {
+        let tablet = Device::new(identity("bob:tablet"), 100);
+        let begun = world.connect(&tablet, 3600).await;
+        // In every third round the session was over with its connection.
+        assert_eq!(begun.present, round % 3 != 0, "round {round}");
+        let code = begun.session.subscribe(subscribe("m/#")).await[0];
+        assert_eq!(code.0, 1);
+        // Nobody waits for it.
+        drop(begun.session.closed(if round % 3 == 2 { 0 } else { 3600 }));
+    }
 }

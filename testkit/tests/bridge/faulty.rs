@@ -33,11 +33,18 @@ pub(super) struct Faulty {
     store: Arc<SqliteStore>,
     script: Mutex<VecDeque<Fault>>,
     whole: AtomicU64,
+    /// Of what is kept for devices.
+    sessions: Mutex<VecDeque<Fault>>,
 }
 
 impl Faulty {
     pub(super) fn new(store: Arc<SqliteStore>) -> Arc<Self> {
-        Arc::new(Self { store, script: Mutex::default(), whole: AtomicU64::new(0) })
+        Arc::new(Self {
+            store,
+            script: Mutex::default(),
+            sessions: Mutex::default(),
+            whole: AtomicU64::new(0),
+        })
     }
 
     /// The next commits or reports fail like this, one each.
@@ -50,13 +57,22 @@ impl Faulty {
         self.whole.load(Ordering::SeqCst)
     }
 
+    /// The next openings of sessions or changes of subscriptions fail like this, one each.
+    pub(super) fn will_in_sessions(&self, faults: &[Fault]) {
+        self.sessions.lock().expect("no panic under the lock").extend(faults);
+    }
+
     /// Whether every fault has happened.
     pub(super) fn is_through(&self) -> bool {
         self.script.lock().expect("no panic under the lock").is_empty()
     }
 
     async fn fail<T>(&self, done: Pending<'_, T>) -> Result<T, Error> {
-        let fault = self.script.lock().expect("no panic under the lock").pop_front();
+        Self::fail_by(&self.script, done).await
+    }
+
+    async fn fail_by<T>(script: &Mutex<VecDeque<Fault>>, done: Pending<'_, T>) -> Result<T, Error> {
+        let fault = script.lock().expect("no panic under the lock").pop_front();
         match fault {
             None => done.await,
             Some(Fault::Lost) => {
@@ -88,6 +104,18 @@ impl Store for Faulty {
         self.store.conversation(id)
     }
 
+    fn open_sessions<'a>(&'a self, batch: &'a [Opening]) -> Pending<'a, Vec<Opened>> {
+        Box::pin(Self::fail_by(&self.sessions, self.store.open_sessions(batch)))
+    }
+
+    fn change_subscriptions<'a>(
+        &'a self,
+        device: &'a Identity,
+        change: &'a SubscriptionChange,
+    ) -> Pending<'a, ()> {
+        Box::pin(Self::fail_by(&self.sessions, self.store.change_subscriptions(device, change)))
+    }
+
     as_it_is! {
         create(new: &'a NewConversation) -> Conversation;
         change(request: &'a ChangeRequest) -> Result<(Entry, Conversation), Refused>;
@@ -97,9 +125,7 @@ impl Store for Faulty {
         conversations_of(user: &'a UserId, after: Option<ConversationId>, limit: u32)
             -> Vec<Conversation>;
         read_log(id: ConversationId, range: Range, limit: u32, bytes_max: usize) -> Option<Page>;
-        open_sessions(batch: &'a [Opening]) -> Vec<Opened>;
         close_sessions(batch: &'a [Opening]) -> ();
-        change_subscriptions(device: &'a Identity, change: &'a SubscriptionChange) -> ();
         behind(device: &'a Identity, feed: Feed, after: Option<ConversationId>, limit: u32)
             -> Vec<Behind>;
         move_cursors(moves: &'a [Move]) -> ();

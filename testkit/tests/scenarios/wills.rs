@@ -128,3 +128,46 @@ async fn a_goodbye_counts_although_the_device_is_back_before_it_was_read() {
         phone.disconnect(0).await;
     }
 }
+
+/// A will to a conversation is a send: whoever may not send there learns it at CONNECT, for later
+/// nobody would see the refusal.
+#[tokio::test]
+async fn a_will_to_a_conversation_of_others_is_refused_at_connect() {
+    let world = World::new().await;
+    for (version, code) in [(Version::V3, 5), (Version::V5, 0x87)] {
+        for topic in [world.c(), world.keyed("will"), world.s(), format!("t/{}", world.cid)] {
+            let hello = world.hello(version, "mallory", "phone").await;
+            let hello = hello.with_will(&topic, b"x", Properties::none());
+            let (_, welcome) = Probe::try_connect(&world.mqtt(), &hello).await;
+            assert_eq!(welcome.code, code, "{version:?} {topic}");
+            // A member's is taken.
+            let hello = world.hello(version, "alice", "phone").await;
+            let hello = hello.with_will(&topic, b"x", Properties::none());
+            let (alice, _) = Probe::connect(&world.mqtt(), &hello).await;
+            alice.disconnect(0).await;
+        }
+    }
+}
+
+/// The right to speak ends with the token, and with it the patience of a will: it is told when the
+/// token expires, not after.
+#[tokio::test]
+async fn a_will_does_not_outlive_the_token() {
+    let world = World::new().await;
+    let mut laptop = listener(&world).await;
+    let delay = Properties::none().with(id::WILL_DELAY, Value::Four(3600));
+    for cut in [false, true] {
+        let token = world.server.token("alice", "short", "2s").await;
+        let hello = godwit_testkit::probe::connect(Version::V5, "alice", "short", &token).kept();
+        let hello = hello.with_will(TOPIC, b"over", delay.clone());
+        let begun = Instant::now();
+        let (mut short, _) = Probe::connect(&world.mqtt(), &hello).await;
+        if cut {
+            short.cut();
+        } else {
+            assert_eq!(short.ended().await, Some(0x87));
+        }
+        assert_eq!(laptop.recv().await.payload, b"over");
+        assert!(begun.elapsed() < Duration::from_secs(6), "after {:?}", begun.elapsed());
+    }
+}
