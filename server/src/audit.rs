@@ -312,6 +312,51 @@ mod tests {
         assert_eq!(read("audit.log.1"), "line 8\nline 9\n");
     }
 
+    /// Nobody writes: connections fill half of the queue, acts the rest, and what is lost is counted.
+    #[test]
+    fn the_queue_is_bounded_and_connections_leave_room_for_acts() {
+        let (queue, waiting) = sync_channel(AUDIT_QUEUE_MAX);
+        let refusals = Mutex::new((Instant::now(), AUDIT_REFUSALS_PER_S, 0));
+        let shared = Shared { queue, connects: Arc::default(), lost: Arc::default(), refusals };
+        let count = AUDIT_QUEUE_MAX + 10;
+        (0..count).for_each(|_| shared.put(Trail::Connects, String::new()));
+        assert_eq!(shared.lost.load(Ordering::Relaxed), (count - AUDIT_QUEUE_MAX / 2) as u64);
+        (0..count).for_each(|_| shared.put(Trail::Acts, String::new()));
+        let queued = waiting.try_iter().count();
+        assert_eq!(queued, AUDIT_QUEUE_MAX);
+        assert_eq!(shared.lost.load(Ordering::Relaxed), (2 * count - queued) as u64);
+    }
+
+    /// A disk that takes nothing costs lines, not the server, and is complained of once in a while.
+    #[test]
+    fn a_disk_that_takes_nothing_is_complained_of_once() {
+        let dir = Dir::new();
+        let path = dir.path().join("audit.log");
+        fs::write(&path, "").unwrap();
+        let open = || {
+            let file = File::open(&path).unwrap();
+            Rotating { path: path.clone(), file, bytes: 0, bytes_max: 100, files_max: 2 }
+        };
+        let (queue, waiting) = sync_channel(8);
+        let (lost, connects) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+        let mut writer = Writer {
+            trails: [open(), open()],
+            waiting,
+            lost: Arc::clone(&lost),
+            connects,
+            complained: None,
+        };
+        let error = writer.write(Trail::Acts, "line", 0).unwrap_err();
+        writer.complain(&error);
+        let first = writer.complained;
+        writer.complain(&error);
+        assert_eq!(writer.complained, first, "within {:?}", crate::limits::AUDIT_COMPLAINT_EVERY);
+        (0..3).for_each(|_| queue.send((Trail::Acts, "line".to_owned())).unwrap());
+        drop(queue);
+        writer.run();
+        assert_eq!(lost.load(Ordering::Relaxed), 3);
+    }
+
     #[test]
     fn acts_and_connections_have_files_of_their_own() {
         let dir = Dir::new();

@@ -170,6 +170,25 @@ mod tests {
     }
 
     #[test]
+    fn acknowledgements_beyond_the_bound_are_left_out() {
+        let mut gathered = Gathered::default();
+        let max = limits::RECEIPTS_ACKNOWLEDGED_MAX;
+        let place = |n: usize| {
+            let mut id = [0; 16];
+            id[..8].copy_from_slice(&(n as u64).to_be_bytes());
+            Mark { conversation: ConversationId(id), ..mark(0, 1) }
+        };
+        let marks: Vec<_> = (0..max + 10).map(place).collect();
+        gathered.deliver(&UserId::new("bob").unwrap(), &marks);
+        let places = |calls: Vec<Vec<Asked>>| -> usize {
+            calls.iter().flatten().map(|asked| asked.report.places.len()).sum()
+        };
+        assert_eq!(places(gathered.take(1000)), max);
+        gathered.deliver(&UserId::new("bob").unwrap(), &marks[max..]);
+        assert_eq!(places(gathered.take(1000)), 10, "there is room again");
+    }
+
+    #[test]
     fn a_full_queue_gives_the_report_back() {
         let mut gathered = Gathered::default();
         assert!(gathered.ask(asked(limits::RECEIPTS_WAITING_MAX)).is_ok());

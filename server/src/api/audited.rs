@@ -70,12 +70,14 @@ impl Note {
     }
 }
 
-/// So many a second, from all together.
+/// Whether one more may be logged: so many a second, from all together.
+fn may_say(bucket: &mut Bucket, now: Instant) -> bool {
+    Rate::per_second(REFUSALS_LOGGED_PER_S).is_some_and(|rate| bucket.take(rate, now).is_ok())
+}
+
 fn log_refusal(act: &Act<'_>) {
     static BUCKET: Mutex<Option<Bucket>> = Mutex::new(None);
-    let Some(rate) = Rate::per_second(REFUSALS_LOGGED_PER_S) else { return };
-    let said = BUCKET.lock().get_or_insert_default().take(rate, Instant::now()).is_ok();
-    if said {
+    if may_say(BUCKET.lock().get_or_insert_default(), Instant::now()) {
         // Debug formats escape what a stranger has chosen.
         tracing::info!(
             stage = "rest",
@@ -85,5 +87,24 @@ fn log_refusal(act: &Act<'_>) {
             status = act.outcome,
             "refused"
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_down_is_short_and_not_too_much() {
+        let long = format!("/v1/users/bob?x={}", "y".repeat(4000));
+        let mut request = Request::delete(long).body(axum::body::Body::empty()).unwrap();
+        let note = begin(&mut request).unwrap();
+        assert!(note.sensitive && note.what.starts_with("DELETE /v1/users/bob?x=yy"));
+        assert_eq!(note.what.len(), "DELETE ".len() + AUDIT_PATH_CHARS_MAX);
+        let mut metrics = Request::get("/metrics").body(axum::body::Body::empty()).unwrap();
+        assert!(begin(&mut metrics).is_none());
+        let (mut bucket, now) = (Bucket::default(), Instant::now());
+        let said = (0..1000).filter(|_| may_say(&mut bucket, now)).count();
+        assert_eq!(said, REFUSALS_LOGGED_PER_S as usize);
     }
 }

@@ -282,6 +282,11 @@ mod tests {
             assert!(AdminToken::load(&config).is_err(), "{bad}");
             assert!(admin.reload(&config).is_err(), "{bad}");
         }
+        let many: Vec<_> = (0..=ADMIN_TOKENS_MAX)
+            .map(|n| format!("n{n} all a-token-of-some-length-{n}"))
+            .collect();
+        assert_eq!(parse(&many[1..].join("\n")).unwrap().len(), ADMIN_TOKENS_MAX);
+        assert!(parse(&many.join("\n")).unwrap_err().contains("there are 65"));
         assert!(known(&admin, &text).is_some(), "what cannot be read changes nothing");
     }
 

@@ -66,6 +66,7 @@ mod world;
 
 mod accounts;
 mod blocks;
+mod bounds;
 mod browser;
 mod details;
 mod devices;

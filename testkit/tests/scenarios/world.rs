@@ -54,7 +54,6 @@ impl World {
     }
 
     /// On a database that the server reaches through a proxy only.
-    #[allow(dead_code, reason = "the scenarios of outages come next")]
     pub(crate) async fn through(proxy: &Proxy, database: Database, mut options: Options) -> Self {
         options.postgres_url = Some(proxy.url());
         Self::start(Some(database), options).await
