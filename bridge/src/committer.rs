@@ -14,9 +14,10 @@ use godwit_core::change::{ChangeRequest, Refused};
 use godwit_core::commit::{Committed, Fate, Send};
 use godwit_core::edge::{Code, Outcome};
 use godwit_core::entry::Entry;
+use godwit_core::ids::Seq;
 use godwit_core::limits::BATCH_BYTES_MAX;
-use godwit_core::membership::Conversation;
-use godwit_core::store::{Error, Store};
+use godwit_core::membership::{Conversation, NewConversation};
+use godwit_core::store::{Error, Range, Store};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
@@ -95,6 +96,25 @@ impl Committer {
         let lane = &self.lanes[lane_of(send.conversation.as_bytes(), self.lanes.len())];
         lane.queue.lock().sends.push_back((send, waiting));
         lane.filled.notify_one();
+    }
+
+    /// Creates a conversation, and announces the entry that tells of it before anybody can say a
+    /// word there by this process.
+    pub(crate) async fn create(&self, new: &NewConversation) -> Result<Conversation, Error> {
+        let lane = &self.lanes[lane_of(new.id.as_bytes(), self.lanes.len())];
+        let _turn = lane.turn.lock().await;
+        let made = self.store.create(new).await?;
+        // At the log's end, a repeated request announces it again: the answer to the first may have
+        // been lost. The direct conversation that two users had was announced when it was made.
+        if made.id == new.id && made.head_seq == Seq::ZERO.next() {
+            let first =
+                self.store.read_log(made.id, Range::above(Seq::ZERO), 1, usize::MAX).await?;
+            let group_version = made.group_version;
+            let first = first.into_iter().flat_map(|page| page.entries);
+            let first = first.map(|entry| Announcement { entry: Arc::new(entry), group_version });
+            self.announce.announce(&first.collect::<Vec<_>>());
+        }
+        Ok(made)
     }
 
     /// Changes members, roles or details in turn with the commits of the conversation's lane, and

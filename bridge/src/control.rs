@@ -11,8 +11,8 @@ use godwit_core::store::Error;
 
 use crate::inner::Inner;
 
-/// Why nobody is brought together with someone who blocks them.
-const BLOCKED: Refused = Refused::Forbidden("a user named has blocked you");
+/// Why nobody is brought together with someone who blocks them. It does not say that.
+const UNWANTED: Refused = Refused::Forbidden("a user named cannot be asked by you");
 
 /// Creates a conversation; see [`godwit_core::bus::Control::create`].
 pub(crate) async fn create(
@@ -27,12 +27,21 @@ pub(crate) async fn create(
         let others = new.members.iter().map(|(user, _)| user).filter(|user| *user != creator);
         let others: Vec<UserId> = others.cloned().collect();
         if blocks_any(inner, creator, &others).await? {
-            // A repeated request is told what the first one did, whoever blocks whom since.
-            let made = inner.store.conversation(new.id).await?;
-            return Ok(made.ok_or(BLOCKED));
+            // A repeated request is told what the first one did, whoever blocks whom since; and
+            // what two users have already, they keep.
+            return Ok(made(inner, new).await?.ok_or(UNWANTED));
         }
     }
-    inner.store.create(new).await.map(Ok)
+    inner.committer.create(new).await.map(Ok)
+}
+
+/// What there is already of a conversation to be made.
+async fn made(inner: &Inner, new: &NewConversation) -> Result<Option<Conversation>, Error> {
+    let pair = match new.pair() {
+        Some((one, other)) => inner.store.direct(one, other).await?,
+        None => None,
+    };
+    inner.store.conversation(pair.unwrap_or(new.id)).await
 }
 
 /// Changes a conversation; see [`godwit_core::bus::Control::change`].
@@ -49,7 +58,7 @@ pub(crate) async fn change(
         let answer =
             inner.committer.change(&ChangeRequest { ask: nobody, ..request.clone() }).await?;
         return Ok(answer.map_err(|refused| match refused {
-            Refused::Malformed(_) => BLOCKED,
+            Refused::Malformed(_) => UNWANTED,
             other => other,
         }));
     }
@@ -72,8 +81,8 @@ fn check(new: &NewConversation) -> Result<(), Refused> {
     }
     let details = &new.details;
     match new.kind {
-        ConversationKind::Direct if distinct.len() != 2 => {
-            return malformed("a direct conversation has exactly two members");
+        ConversationKind::Direct if !matches!(distinct.len(), 1 | 2) => {
+            return malformed("a direct conversation is between two users, or with oneself");
         }
         ConversationKind::Direct
             if !details.title.is_empty()
@@ -109,6 +118,7 @@ mod tests {
             members: names.iter().map(|n| (UserId::new(n).unwrap(), Role::Member)).collect(),
             details,
             time_ms: 1,
+            founding: None,
         }
     }
 
@@ -122,8 +132,9 @@ mod tests {
         let table = [
             (new(Direct, &["a", "b"], plain()), ""),
             (new(Group, &["a"], titled()), ""),
-            (new(Direct, &["a"], plain()), "exactly two"),
-            (new(Direct, &["a", "b", "c"], plain()), "exactly two"),
+            (new(Direct, &["a"], plain()), ""),
+            (new(Direct, &[], plain()), "between two"),
+            (new(Direct, &["a", "b", "c"], plain()), "between two"),
             (new(Direct, &["a", "a"], plain()), "twice"),
             (new(Direct, &["a", "b"], titled()), "no title"),
             (new(Group, &[], plain()), "at least one"),

@@ -13,6 +13,7 @@ use godwit_core::bus::Signal;
 use godwit_core::edge::{Ack, Code, Outcome};
 use godwit_core::ids::{ConversationId, UserId};
 use godwit_core::membership::ConversationKind;
+use godwit_core::policy::NOT_HERE;
 use godwit_core::presence::Epoch;
 use godwit_core::typing::{Board, Forward, Input, Typist};
 use godwit_proto::presence::v1 as wire;
@@ -205,7 +206,7 @@ fn may_type(inner: &Inner, known: &Known, session: &DeviceSession) -> Option<May
         return Some(May::Type(member.tag, None));
     };
     if inner.people.cached(&other.user)?.blocks(user) {
-        return Some(May::No("you may not send here"));
+        return Some(May::No(NOT_HERE));
     }
     if inner.people.cached(user)?.blocks(&other.user) {
         return Some(May::Idle);

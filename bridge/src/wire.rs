@@ -9,7 +9,7 @@ use godwit_core::cursor::Feed;
 use godwit_core::edge::{Message, Properties};
 use godwit_core::entry::{Entry, EntryKind};
 use godwit_core::ids::{ConversationId, UserId};
-use godwit_core::membership::{History, Role};
+use godwit_core::membership::{ConversationKind, History, Role};
 use godwit_proto::conversation::v1 as wire;
 use prost::Message as _;
 
@@ -19,6 +19,11 @@ pub(crate) fn entry_to_wire(entry: &Entry, now_ms: u64) -> wire::Entry {
     let (membership, details) = match entry.change() {
         None => (None, None),
         Some(Change::Details(details)) => (None, Some(details_to_wire(details))),
+        Some(Change::Created { kind, count, members, details }) => {
+            let set = details != DetailsChange::default();
+            let created = created_to_wire(kind, count, &members);
+            (Some(created), set.then(|| details_to_wire(details)))
+        }
         Some(change) => (membership_to_wire(change), None),
     };
     let shown = live && !entry.kind.is_change();
@@ -53,7 +58,7 @@ fn membership_to_wire(change: Change) -> Option<wire::Membership> {
             group_version,
             role: role_to_wire(role) as i32,
             first_tag,
-            roles: Vec::new(),
+            ..wire::Membership::default()
         },
         Change::Removed { group_version, users } => wire::Membership {
             change: Wire::Removed as i32,
@@ -65,17 +70,36 @@ fn membership_to_wire(change: Change) -> Option<wire::Membership> {
             change: Wire::Roles as i32,
             users: roles.iter().map(|(user, _)| user.to_string()).collect(),
             group_version,
-            roles: roles
-                .iter()
-                .map(|(user, role)| wire::MemberRole {
-                    user: user.to_string(),
-                    role: role_to_wire(*role) as i32,
-                })
-                .collect(),
+            roles: roles_to_wire(&roles),
             ..wire::Membership::default()
         },
-        Change::Details(_) => return None,
+        Change::Created { .. } | Change::Details(_) => return None,
     })
+}
+
+fn created_to_wire(
+    kind: ConversationKind,
+    count: usize,
+    members: &[(UserId, Role)],
+) -> wire::Membership {
+    wire::Membership {
+        change: wire::membership::Change::Created as i32,
+        users: members.iter().map(|(user, _)| user.to_string()).collect(),
+        group_version: 1,
+        first_tag: 1,
+        roles: roles_to_wire(members),
+        direct: kind == ConversationKind::Direct,
+        member_count: u32::try_from(count).unwrap_or(u32::MAX),
+        ..wire::Membership::default()
+    }
+}
+
+fn roles_to_wire(roles: &[(UserId, Role)]) -> Vec<wire::MemberRole> {
+    let role = |(user, role): &(UserId, Role)| wire::MemberRole {
+        user: user.to_string(),
+        role: role_to_wire(*role) as i32,
+    };
+    roles.iter().map(role).collect()
 }
 
 fn details_to_wire(details: DetailsChange) -> wire::Details {

@@ -3,13 +3,17 @@
 
 use std::collections::BTreeSet;
 
-use crate::commit::SendKey;
-use crate::entry::{Entry, EntryKind, NewEntry};
+use crate::commit::{Fingerprint, SendKey};
+use crate::entry::{ChainHash, Entry, EntryKind, NewEntry};
 use crate::ids::{ConversationId, Identity, MessageId, Seq, UserId};
 use crate::limits::{
     CHANGE_USERS_MAX, DESCRIPTION_CHARS_MAX, EXPIRY_S_MAX, MEMBERS_MAX, TITLE_CHARS_MAX,
 };
-use crate::membership::{Conversation, ConversationKind, History, Member, Role, Stamp};
+use crate::membership::{
+    Conversation, ConversationKind, Details, Founding, History, Member, NewConversation, Role,
+    Stamp,
+};
+use crate::policy::NOT_HERE;
 use crate::text;
 
 mod body;
@@ -32,6 +36,31 @@ pub struct ChangeRequest {
     pub message_id: MessageId,
     /// Milliseconds since 1970.
     pub time_ms: u64,
+}
+
+impl ChangeRequest {
+    /// What is asked, but not the state that it names (a stale one is refreshed for the same
+    /// change). `None`: under a key of the server, which nobody can use again.
+    #[must_use]
+    pub fn fingerprint(&self) -> Option<Fingerprint> {
+        let (what, users): (String, Vec<&UserId>) = match &self.ask {
+            Ask::Add { users, role } => (format!("add {}", role.code()), users.iter().collect()),
+            Ask::Remove { users } => ("remove".to_owned(), users.iter().collect()),
+            Ask::Roles { roles } => {
+                let codes: Vec<_> = roles.iter().map(|(_, role)| role.code().to_string()).collect();
+                let users = roles.iter().map(|(user, _)| user).collect();
+                (format!("roles {}", codes.join(" ")), users)
+            }
+            Ask::Transfer { to } => ("transfer".to_owned(), vec![to]),
+            Ask::Details { set, .. } => {
+                let set = Change::Details(set.clone()).to_body();
+                (format!("details {}", String::from_utf8_lossy(&set)), Vec::new())
+            }
+        };
+        let users = users.into_iter().map(|user| user.as_str().as_bytes());
+        let asked = Fingerprint::of(std::iter::once(what.as_bytes()).chain(users));
+        (!matches!(self.key, SendKey::Server(_))).then_some(asked)
+    }
 }
 
 /// What may be asked.
@@ -90,6 +119,17 @@ pub struct DetailsChange {
 /// A decided change, as the log holds it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
+    /// The conversation was created, at group version 1: the first entry of its log.
+    Created {
+        /// Direct or group.
+        kind: ConversationKind,
+        /// How many members it began with.
+        count: usize,
+        /// The first of them, at most [`CHANGE_USERS_MAX`]; their tags count from 1 in this order.
+        members: Vec<(UserId, Role)>,
+        /// What was set of the details.
+        details: DetailsChange,
+    },
     /// Users joined.
     Added {
         /// The group version after it.
@@ -125,7 +165,10 @@ impl Change {
     pub const fn kind(&self) -> EntryKind {
         match self {
             Self::Details(_) => EntryKind::Details,
-            Self::Added { .. } | Self::Removed { .. } | Self::Roles { .. } => EntryKind::Membership,
+            Self::Created { .. }
+            | Self::Added { .. }
+            | Self::Removed { .. }
+            | Self::Roles { .. } => EntryKind::Membership,
         }
     }
 
@@ -189,6 +232,9 @@ pub enum Refused {
     /// It can never be right.
     #[error("{0}")]
     Malformed(String),
+    /// The key stands for another request.
+    #[error("{}", crate::commit::KEY_REUSED)]
+    KeyReused,
 }
 
 /// Decides a change against the conversation as locked in the same transaction.
@@ -375,6 +421,9 @@ fn set_details(
         ));
     }
     let may = |role: Role| role.may_manage() || (direct && role.may_send());
+    if direct && actor.is_some_and(|actor| actor.blocked) {
+        return Err(Refused::Forbidden(NOT_HERE));
+    }
     if actor.is_some_and(|actor| !may(actor.role)) {
         return Err(Refused::Forbidden("only an owner or an admin may change the details"));
     }
@@ -420,6 +469,27 @@ pub fn check_details(set: &DetailsChange) -> Result<(), Refused> {
     Ok(())
 }
 
+/// The first entry of a new conversation's log, which tells of its creation.
+#[must_use]
+pub fn founded(new: &NewConversation, founding: &Founding) -> Entry {
+    let Details { title, description, history, expiry_s, .. } = &new.details;
+    let text = |text: &String| (!text.is_empty()).then(|| text.clone());
+    let change = Change::Created {
+        kind: new.kind,
+        count: new.members.len(),
+        members: new.members.iter().take(CHANGE_USERS_MAX).cloned().collect(),
+        details: DetailsChange {
+            title: text(title),
+            description: text(description),
+            history: (*history != History::default()).then_some(*history),
+            expiry_s: *expiry_s,
+            ..DetailsChange::default()
+        },
+    };
+    let place = (new.id, Seq::ZERO.next(), ChainHash::ZERO);
+    entry_of(&change, place, &founding.by, (founding.message_id, new.time_ms), 0)
+}
+
 /// Carries out a decided change: the log's entry that tells of it, and the conversation after it.
 ///
 /// Added users see the entry itself (`joined_seq` is its place less one).
@@ -430,38 +500,52 @@ pub fn apply(
     request: &ChangeRequest,
 ) -> (Entry, Conversation) {
     let from = request.actor.clone().unwrap_or_else(Identity::operator);
-    let (seq, kind, body) = (conversation.head_seq.next(), change.kind(), change.to_body());
-    let chain = conversation.head_chain.link(&NewEntry {
+    let seq = conversation.head_seq.next();
+    let place = (conversation.id, seq, conversation.head_chain);
+    let stamp = (request.message_id, request.time_ms);
+    let entry = entry_of(change, place, &from, stamp, conversation.number);
+    conversation.take(change, seq);
+    (conversation.head_seq, conversation.head_chain) = (seq, entry.chain);
+    (conversation.active_seq, conversation.active_ms) = (seq, request.time_ms);
+    (entry, conversation)
+}
+
+/// The entry that tells of a change, behind the chain at the place before.
+fn entry_of(
+    change: &Change,
+    (conversation, seq, before): (ConversationId, Seq, ChainHash),
+    from: &Identity,
+    (message_id, time_ms): (MessageId, u64),
+    number: u64,
+) -> Entry {
+    let (kind, body) = (change.kind(), change.to_body());
+    let chain = before.link(&NewEntry {
         seq,
         kind,
-        message_id: request.message_id,
-        time_ms: request.time_ms,
+        message_id,
+        time_ms,
         sender: &from.user,
         device: &from.device,
         body: &body,
         target: None,
     });
-    conversation.take(change, seq);
-    (conversation.head_seq, conversation.head_chain) = (seq, chain);
-    (conversation.active_seq, conversation.active_ms) = (seq, request.time_ms);
-    let entry = Entry {
-        conversation: conversation.id,
+    Entry {
+        conversation,
         seq,
         chain,
         kind,
-        message_id: request.message_id,
-        sender: from.user,
-        device: from.device,
-        time_ms: request.time_ms,
+        message_id,
+        sender: from.user.clone(),
+        device: from.device.clone(),
+        time_ms,
         body,
         reply_to: None,
         target: None,
         mentions: Vec::new(),
-        number: conversation.number,
+        number,
         expires_ms: None,
         body_gone: false,
-    };
-    (entry, conversation)
+    }
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 
 use bytes::Bytes;
+use sha2::{Digest as _, Sha256};
 
 use crate::entry::{ChainHash, Entry, EntryKind};
 use crate::ids::{ClientMessageId, ConversationId, Identity, MessageId, Seq, UserId};
@@ -41,6 +42,23 @@ pub struct Send {
     pub expires_ms: Option<u64>,
     /// Milliseconds since 1970, taken at ingest.
     pub time_ms: u64,
+}
+
+impl Send {
+    /// What is asked: everything that the sender chose but the key, the state that it names (a
+    /// stale one is refreshed for the same message) and the expiry (a client may count it down).
+    #[must_use]
+    pub fn fingerprint(&self) -> Fingerprint {
+        let (reply_to, mentions): (u64, &[UserId]) = match &self.act {
+            Act::Message { reply_to, mentions } => (reply_to.map_or(0, |seq| seq.0), mentions),
+            _ => (0, &[]),
+        };
+        let target = self.act.target().map_or(0, |seq| seq.0);
+        let (reply_to, target) = (reply_to.to_be_bytes(), target.to_be_bytes());
+        let kind = [self.act.kind().code()];
+        let first = [&kind[..], &reply_to, &target, &self.body];
+        Fingerprint::of(first.into_iter().chain(mentions.iter().map(|u| u.as_str().as_bytes())))
+    }
 }
 
 /// What a send does.
@@ -118,6 +136,29 @@ impl Act {
             Self::React { .. } => time_ms.saturating_sub(REACTIONS_WINDOW_MS),
             _ => 0,
         }
+    }
+}
+
+/// Told when a key comes again with another request.
+pub const KEY_REUSED: &str = "this cmid was used for another message";
+
+/// What was asked under a key, in 8 bytes: a repeated request has the same, another one has not. A
+/// clash harms only whoever made both.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Fingerprint(pub i64);
+
+impl Fingerprint {
+    /// Of texts and bytes, each told apart from the next by its length.
+    #[must_use]
+    pub fn of<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> Self {
+        let mut hash = Sha256::new();
+        for part in parts {
+            hash.update((part.len() as u64).to_be_bytes());
+            hash.update(part);
+        }
+        let mut first = [0; 8];
+        first.copy_from_slice(&hash.finalize()[..8]);
+        Self(i64::from_be_bytes(first))
     }
 }
 
@@ -236,7 +277,27 @@ pub struct Loaded {
     /// What the batch's targets are, by the place of the send in the batch; absent: nothing.
     pub targets: HashMap<usize, Target>,
     /// Which of the batch's keys were committed before, and as what.
-    pub earlier: HashMap<EarlierKey, (MessageId, Seq)>,
+    pub earlier: HashMap<EarlierKey, Earlier>,
+}
+
+/// A send that was committed before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Earlier {
+    /// Its id.
+    pub message_id: MessageId,
+    /// Its place.
+    pub seq: Seq,
+    /// What was asked; `None`: a version wrote it that did not note that, and nothing is compared.
+    pub fingerprint: Option<Fingerprint>,
+}
+
+/// The key of a new entry as it is stored, and what was asked under it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredKey {
+    /// See [`SendKey::to_stored`].
+    pub text: String,
+    /// `None`: a key that nobody can use again.
+    pub fingerprint: Option<Fingerprint>,
 }
 
 /// What the transaction has to write.
@@ -245,7 +306,7 @@ pub struct Plan {
     /// One for each send, in order.
     pub fates: Vec<Fate>,
     /// New entries with their stored keys, in the order of the batch.
-    pub entries: Vec<(Entry, String)>,
+    pub entries: Vec<(Entry, StoredKey)>,
     /// New heads of the conversations that got entries.
     pub heads: Vec<(ConversationId, Head)>,
     /// Messages that were deleted: after the entries are written, their bodies and those of their

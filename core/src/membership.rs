@@ -3,12 +3,12 @@
 
 use crate::change::Change;
 use crate::entry::ChainHash;
-use crate::ids::{ConversationId, Seq, UserId};
+use crate::ids::{ConversationId, Identity, MessageId, Seq, UserId};
 
 /// What a conversation is between. The codes are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ConversationKind {
-    /// Two users; its members never change.
+    /// Two users, or one with oneself; its members never change, and there is one for a pair.
     Direct,
     /// Any number of users.
     Group,
@@ -199,6 +199,13 @@ impl Conversation {
         self.members.iter().find(|m| &m.user == user)
     }
 
+    /// Direct, and one of the two blocks the other: neither is told anything of the other but what
+    /// the log holds.
+    #[must_use]
+    pub fn is_apart(&self) -> bool {
+        self.kind == ConversationKind::Direct && self.members.iter().any(|member| member.blocked)
+    }
+
     /// What a caller names to change only what it has seen (REST: `ETag`, `If-Match`).
     #[must_use]
     pub fn stamp(&self) -> Stamp {
@@ -208,6 +215,8 @@ impl Conversation {
     /// The conversation after a change at the place `seq`, with the head as it was.
     pub(crate) fn take(&mut self, change: &Change, seq: Seq) {
         match change {
+            // The conversation comes into being with its members.
+            Change::Created { .. } => {}
             Change::Added { group_version, users, role, first_tag } => {
                 self.group_version = *group_version;
                 // The newcomer sees the entry that tells of it.
@@ -268,18 +277,50 @@ pub struct Stamp {
     pub details_seq: Seq,
 }
 
-/// A conversation to be created. It has an empty log: the first send becomes sequence 1.
+/// Who creates a conversation: the first entry of its log tells of it
+/// ([`crate::change::Change::Created`]).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Founding {
+    /// [`Identity::operator`] for one that an operator makes.
+    pub by: Identity,
+    /// The id of the entry.
+    pub message_id: MessageId,
+}
+
+/// A conversation to be created.
 #[derive(Debug, Clone)]
 pub struct NewConversation {
     /// A fresh random id.
     pub id: ConversationId,
     /// Direct or group.
     pub kind: ConversationKind,
-    /// Distinct users with their roles; exactly two for a direct one. Tags count from 1 in this
-    /// order.
+    /// Distinct users with their roles; two for a direct one, or one with oneself. Tags count from 1
+    /// in this order.
     pub members: Vec<(UserId, Role)>,
     /// Title, description, settings; their sequences are 0.
     pub details: Details,
     /// Milliseconds since 1970.
     pub time_ms: u64,
+    /// Whose doing it is, as the first entry tells; `None`: the log begins empty, as those of
+    /// versions did that did not tell of it.
+    pub founding: Option<Founding>,
+}
+
+impl NewConversation {
+    /// The two users of a direct conversation in their order, twice the same for one with oneself;
+    /// `None` for a group. It names the conversation beside its id: there is one for a pair.
+    #[must_use]
+    pub fn pair(&self) -> Option<(&UserId, &UserId)> {
+        match (self.kind, &self.members[..]) {
+            (ConversationKind::Direct, [(one, _)]) => Some((one, one)),
+            (ConversationKind::Direct, [(one, _), (other, _)]) => Some(ordered(one, other)),
+            _ => None,
+        }
+    }
+}
+
+/// Two users in the order in which a pair is stored.
+#[must_use]
+pub fn ordered<'a>(one: &'a UserId, other: &'a UserId) -> (&'a UserId, &'a UserId) {
+    if one <= other { (one, other) } else { (other, one) }
 }

@@ -12,6 +12,10 @@
 
 use crate::membership::{ConversationKind, Role};
 
+/// Why a member may not act in a direct conversation whose other member has blocked it. It does not
+/// say that: a block is the blocker's own business.
+pub const NOT_HERE: &str = "you may not send here";
+
 /// What the operator sets; `config/default.toml`, section `policy`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {

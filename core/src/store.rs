@@ -161,10 +161,19 @@ pub trait Store: Inboxes + People {
     fn commit<'a>(&'a self, batch: &'a [SendRequest], policy: &'a Policy)
     -> Pending<'a, Committed>;
 
-    /// Creates a conversation with an empty log and group version 1. Repeating it with the same id
-    /// changes nothing. In a direct one a member is [`crate::membership::Member::blocked`] whom the
+    /// Creates a conversation with group version 1; its log begins with the entry that tells of it,
+    /// if `founding` is named. Repeating it with the same id changes nothing. Between two users there
+    /// is one direct conversation: creating it again, also at the same time, answers the first one,
+    /// under its own id. In a direct one a member is [`crate::membership::Member::blocked`] whom the
     /// other blocks.
     fn create<'a>(&'a self, new: &'a NewConversation) -> Pending<'a, Conversation>;
+
+    /// The direct conversation of two users, in any order, or of one with oneself.
+    fn direct<'a>(
+        &'a self,
+        one: &'a UserId,
+        other: &'a UserId,
+    ) -> Pending<'a, Option<ConversationId>>;
 
     /// Changes members, roles or details, decided by [`crate::change::decide`] under the
     /// conversation's lock; appends the entry that tells of it. A removed member sees nothing from

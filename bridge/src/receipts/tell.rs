@@ -8,7 +8,9 @@ use bytestring::ByteString;
 use godwit_core::cursor::Scope;
 use godwit_core::edge::{Code, Message};
 use godwit_core::ids::{ConversationId, Seq, UserId};
+use godwit_core::membership::ConversationKind;
 use godwit_core::receipt::Cursors;
+use godwit_core::store::Error;
 use godwit_proto::receipt::v1 as wire;
 use parking_lot::Mutex;
 use prost::Message as _;
@@ -78,7 +80,7 @@ impl Teller {
     pub(crate) async fn look_up(inner: Weak<Inner>, mut news: mpsc::Receiver<News>) {
         while let Some(news) = news.recv().await {
             let Some(inner) = inner.upgrade() else { return };
-            match inner.directory.known(news.conversation).await {
+            match look_up_one(&inner, news.conversation).await {
                 Ok(Some(known)) => place(&inner, &known, &news),
                 Ok(None) => {}
                 // What passes may be lost: whoever opens the conversation asks for its receipts.
@@ -91,6 +93,34 @@ impl Teller {
     }
 }
 
+/// Reads the members, and of a direct conversation whom they block.
+async fn look_up_one(
+    inner: &Inner,
+    conversation: ConversationId,
+) -> Result<Option<Arc<Known>>, Error> {
+    let known = inner.directory.known(conversation).await?;
+    if let Some(known) = known.as_ref().filter(|known| known.kind == ConversationKind::Direct) {
+        for member in &known.members {
+            inner.people.of(&member.user).await?;
+        }
+    }
+    Ok(known)
+}
+
+/// Whether the two of a direct conversation are to know nothing of each other, for one blocks the
+/// other; `None`: that must be read first.
+fn apart(inner: &Inner, known: &Known, user: &UserId) -> Option<bool> {
+    if known.kind != ConversationKind::Direct {
+        return Some(false);
+    }
+    let own = inner.people.cached(user)?;
+    let mut apart = false;
+    for other in known.others(user) {
+        apart |= own.blocks(&other.user) || inner.people.cached(&other.user)?.blocks(user);
+    }
+    Some(apart)
+}
+
 /// A signal of the bus.
 pub(crate) fn signalled(
     inner: &Inner,
@@ -100,7 +130,8 @@ pub(crate) fn signalled(
     share_reads: bool,
 ) {
     let news = News { conversation, user: user.clone(), cursors, share_reads };
-    match inner.directory.cached(conversation) {
+    let known = inner.directory.cached(conversation);
+    match known.filter(|known| apart(inner, known, user).is_some()) {
         Some(known) => place(inner, &known, &news),
         None => {
             if inner.teller.strangers.try_send(news).is_err() {
@@ -120,7 +151,11 @@ fn place(inner: &Inner, known: &Known, news: &News) {
     let to_own = Cursors { delivered: delivered.max(read), read };
     inner.online.each(&news.user, |session| offer(session, news, to_own));
     let to_others = Cursors { delivered, read: if news.share_reads { read } else { Seq::ZERO } };
-    if known.large || to_others == Cursors::default() {
+    // What is not known any more, a moment after it was read, is not told: what passes may be lost.
+    if known.large
+        || to_others == Cursors::default()
+        || apart(inner, known, &news.user) != Some(false)
+    {
         return;
     }
     for member in known.others(&news.user) {

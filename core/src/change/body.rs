@@ -2,6 +2,8 @@
 //!
 //! Members: `added 3:7 alice bob` (group version 3, first tag 7), `added 3:7:4 carol` (role 4),
 //! `removed 4 bob`, `roles 5 alice=2 bob=1`. The first version wrote no tag: `added 3 alice`.
+//! The creation, `created 2 3 alice=1 bob=3 carol=3` (a group, 3 members, those named with their
+//! roles), has what was set of the details in the lines below it.
 //! Details, a field a line: `title Our trip`, `description ...`, `history 2`, `expiry 3600`,
 //! `replaces 12`, `concurrent`. In texts `\n` and `\\` stand for a line's end and a backslash.
 
@@ -11,7 +13,7 @@ use bytes::Bytes;
 
 use super::{Change, DetailsChange};
 use crate::ids::{Seq, UserId};
-use crate::membership::{History, Role};
+use crate::membership::{ConversationKind, History, Role};
 
 impl Change {
     /// The body of the log's entry.
@@ -19,6 +21,16 @@ impl Change {
     pub fn to_body(&self) -> Bytes {
         let mut text = String::new();
         match self {
+            Self::Created { kind, count, members, details } => {
+                let _ = write!(text, "created {} {count}", kind.code());
+                for (user, role) in members {
+                    let _ = write!(text, " {user}={}", role.code());
+                }
+                if *details != DetailsChange::default() {
+                    text.push('\n');
+                    push_details(&mut text, details);
+                }
+            }
             Self::Added { group_version, users, role, first_tag } => {
                 let _ = write!(text, "added {group_version}");
                 if *first_tag > 0 {
@@ -50,6 +62,7 @@ impl Change {
         let text = std::str::from_utf8(body).ok()?;
         let mut words = text.split(' ');
         match words.next()? {
+            "created" => created(text),
             "added" => {
                 let mut numbers = words.next()?.split(':');
                 let group_version = numbers.next()?.parse().ok()?;
@@ -66,10 +79,6 @@ impl Change {
             }
             "roles" => {
                 let group_version = words.next()?.parse().ok()?;
-                let role = |word: &str| {
-                    let (user, code) = word.split_once('=')?;
-                    Some((UserId::new(user).ok()?, Role::from_code(code.parse().ok()?)?))
-                };
                 Some(Self::Roles { group_version, roles: words.map(role).collect::<Option<_>>()? })
             }
             _ => text.lines().try_fold(DetailsChange::default(), take_line).and_then(|details| {
@@ -77,6 +86,22 @@ impl Change {
             }),
         }
     }
+}
+
+fn created(text: &str) -> Option<Change> {
+    let (first, rest) = text.split_once('\n').unwrap_or((text, ""));
+    let mut words = first.split(' ').skip(1);
+    let kind = ConversationKind::from_code(words.next()?.parse().ok()?)?;
+    let count = words.next()?.parse().ok()?;
+    let members = words.map(role).collect::<Option<_>>()?;
+    let details = rest.lines().try_fold(DetailsChange::default(), take_line)?;
+    Some(Change::Created { kind, count, members, details })
+}
+
+/// Reads `alice=2`.
+fn role(word: &str) -> Option<(UserId, Role)> {
+    let (user, code) = word.split_once('=')?;
+    Some((UserId::new(user).ok()?, Role::from_code(code.parse().ok()?)?))
 }
 
 fn push_users(text: &mut String, users: &[UserId]) {

@@ -2,12 +2,14 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{Act, Fate, Head, Loaded, Plan, Send, Standing, Target};
+use super::{
+    Act, Earlier, Fate, Head, KEY_REUSED, Loaded, Plan, Send, SendKey, Standing, StoredKey, Target,
+};
 use crate::entry::{Entry, EntryKind, NewEntry};
 use crate::ids::{ConversationId, Seq, UserId};
 use crate::limits::{EDITS_MAX, MENTIONS_MAX, REACTION_BYTES_MAX, REACTIONS_PER_USER_MAX};
 use crate::membership::ConversationKind;
-use crate::policy::Policy;
+use crate::policy::{NOT_HERE, Policy};
 use crate::text;
 
 /// Decides a batch.
@@ -28,8 +30,15 @@ pub fn plan(batch: &[Send], loaded: Loaded, policy: &Policy) -> Plan {
     for (place, send) in batch.iter().enumerate() {
         let id = send.conversation;
         let key = (id, send.from.clone(), send.key.to_stored());
-        if let Some(&(message_id, seq)) = earlier.get(&key) {
-            plan.fates.push(Fate::Accepted { message_id, seq, duplicate: true });
+        // Nobody repeats a key that is the server's.
+        let fingerprint = (!matches!(send.key, SendKey::Server(_))).then(|| send.fingerprint());
+        if let Some(&Earlier { message_id, seq, fingerprint: first }) = earlier.get(&key) {
+            let differs = first.is_some() && fingerprint.is_some() && first != fingerprint;
+            plan.fates.push(if differs {
+                Fate::Malformed(KEY_REUSED)
+            } else {
+                Fate::Accepted { message_id, seq, duplicate: true }
+            });
             continue;
         }
         let standing = members.get(&(id, send.from.user.clone()));
@@ -60,8 +69,8 @@ pub fn plan(batch: &[Send], loaded: Loaded, policy: &Policy) -> Plan {
         }
         let (message_id, seq) = (entry.message_id, entry.seq);
         advanced.insert(id);
-        plan.entries.push((entry, key.2.clone()));
-        earlier.insert(key, (message_id, seq));
+        plan.entries.push((entry, StoredKey { text: key.2.clone(), fingerprint }));
+        earlier.insert(key, Earlier { message_id, seq, fingerprint });
         plan.fates.push(Fate::Accepted { message_id, seq, duplicate: false });
     }
     // An edit before the deletion in the same batch has lost its body, too.
@@ -87,7 +96,7 @@ fn refuse(
         return Some(Fate::Forbidden("read-only members may not send"));
     }
     if standing.blocked && head.kind == ConversationKind::Direct {
-        return Some(Fate::Forbidden("the other member has blocked you"));
+        return Some(Fate::Forbidden(NOT_HERE));
     }
     let stale = send.group_version.is_some_and(|v| v != head.group_version)
         || send.previous_chain.is_some_and(|c| c != head.chain.wire());

@@ -47,7 +47,7 @@ fn loaded() -> Loaded {
         targets: HashMap::new(),
         earlier: HashMap::from([(
             (CID, identity("bob"), "old".to_owned()),
-            (MessageId([77; 16]), Seq(4)),
+            Earlier { message_id: MessageId([77; 16]), seq: Seq(4), fingerprint: None },
         )]),
     }
 }
@@ -290,5 +290,54 @@ fn a_blocked_member_may_not_send_directly() {
     loaded.members.get_mut(&alice).unwrap().blocked = true;
     loaded.heads.get_mut(&CID).unwrap().kind = ConversationKind::Direct;
     let plan = plan(&[send("alice", "a", 1)], loaded, &Policy::default());
-    assert_eq!(plan.fates, [Fate::Forbidden("the other member has blocked you")]);
+    assert_eq!(plan.fates, [Fate::Forbidden("you may not send here")]);
+}
+
+#[test]
+fn a_key_stands_for_one_request() {
+    let mut loaded = loaded();
+    let first = Send { body: "x".into(), ..send("alice", "k", 1) };
+    let key = (CID, identity("alice"), "k".to_owned());
+    let earlier = Earlier {
+        message_id: MessageId([5; 16]),
+        seq: Seq(6),
+        fingerprint: Some(first.fingerprint()),
+    };
+    loaded.earlier.insert(key, earlier);
+    let mention =
+        |name| Act::Message { reply_to: None, mentions: vec![UserId::new(name).unwrap()] };
+    let batch = [
+        // The same again, also with a fresher state named or with less time to live.
+        first.clone(),
+        Send { group_version: Some(99), time_ms: 77, expires_ms: Some(78), ..first.clone() },
+        Send { body: "y".into(), ..first.clone() },
+        Send { act: reply(3), ..first.clone() },
+        Send { act: mention("ann"), ..first.clone() },
+        Send { act: Act::React { target: Seq(3) }, ..first },
+        // Within a batch.
+        Send { act: mention("ann"), ..send("alice", "l", 2) },
+        Send { act: mention("rita"), ..send("alice", "l", 3) },
+        Send { act: mention("ann"), ..send("alice", "l", 4) },
+    ];
+    let plan = plan(&batch, loaded, &Policy::default());
+    let told: Vec<_> = plan
+        .fates
+        .iter()
+        .map(|fate| match fate {
+            Fate::Accepted { duplicate, .. } => {
+                if *duplicate {
+                    "again"
+                } else {
+                    "new"
+                }
+            }
+            Fate::Malformed(why) => why,
+            _ => "other",
+        })
+        .collect();
+    let refused = "this cmid was used for another message";
+    assert_eq!(
+        told,
+        ["again", "again", refused, refused, refused, refused, "new", refused, "again"]
+    );
 }

@@ -33,7 +33,7 @@ pub async fn new_sends_get_the_next_places_and_a_chain(store: &dyn Store) {
 pub async fn a_retry_is_told_the_first_result(store: &dyn Store) {
     group(store, cid(1), &["alice"]).await;
     let first = send(cid(1), "alice:d", "a");
-    let again = Send { message_id: fresh_id(), body: Bytes::from_static(b"b"), ..first.clone() };
+    let again = Send { message_id: fresh_id(), time_ms: NOW + 9, ..first.clone() };
     let (id, seq, _) = accepted(commit_one(store, first).await);
     say(store, cid(1), "alice:d", 2).await;
     let committed = commit(store, &[again]).await;

@@ -51,6 +51,7 @@ pub async fn a_group_is_created_with_its_details(store: &dyn Store) {
         members: members.iter().map(|(name, role)| (user(name), *role)).collect(),
         details: details.clone(),
         time_ms: NOW + 3,
+        founding: None,
     };
     let created = store.create(&new).await.unwrap();
     assert_eq!((&created.details, created.next_tag, created.active_ms), (&details, 4, NOW + 3));
@@ -343,6 +344,7 @@ pub async fn a_full_conversation_takes_no_more(store: &dyn Store) {
         members,
         details: Details::default(),
         time_ms: NOW,
+        founding: None,
     };
     assert_eq!(store.create(&new).await.unwrap().members.len(), MEMBERS_MAX - 1);
     let full = refused(store, None, add(&["x", "y"])).await;

@@ -132,6 +132,7 @@ impl World {
                 .collect(),
             details: Details::default(),
             time_ms: NOW,
+            founding: None,
         };
         let news =
             [new(id(1), ConversationKind::Group, 3), new(id(2), ConversationKind::Direct, 2)];

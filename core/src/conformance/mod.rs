@@ -19,6 +19,7 @@ pub mod log;
 pub mod members;
 pub mod model;
 pub mod numbers;
+pub mod pairs;
 pub mod people;
 pub mod receipts;
 pub mod sessions;
@@ -76,6 +77,12 @@ macro_rules! store_conformance {
                 unread_mentions_are_counted
                 a_deleted_message_mentions_nobody
                 mentions_of_before_a_join_do_not_count
+            }
+            pairs {
+                two_users_have_one_direct_conversation
+                concurrent_creations_of_a_pair_have_one_id
+                a_creation_is_the_first_entry
+                a_key_stands_for_one_request
             }
             members {
                 a_new_conversation_is_empty

@@ -114,6 +114,10 @@ impl Model {
         let now = &mut self.conversation;
         let present = |stay: &&mut Stay| stay.left_seq.is_none();
         match change {
+            // The members are those that it was made with.
+            Change::Created { members, .. } => {
+                assert_eq!((seq, members.len()), (Seq(1), self.stays.len()));
+            }
             Change::Added { group_version, users, role, first_tag } => {
                 assert_eq!((*group_version, *first_tag), (now.group_version + 1, now.next_tag));
                 let joined_seq = Seq(seq.0 - 1);

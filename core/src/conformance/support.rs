@@ -57,7 +57,14 @@ pub async fn group(store: &dyn Store, id: ConversationId, users: &[&str]) -> Con
         .map(|(i, name)| (user(name), if i == 0 { Role::Owner } else { Role::Member }))
         .collect();
     let details = Details::default();
-    let new = NewConversation { id, kind: ConversationKind::Group, members, details, time_ms: NOW };
+    let new = NewConversation {
+        id,
+        kind: ConversationKind::Group,
+        members,
+        details,
+        time_ms: NOW,
+        founding: None,
+    };
     store.create(&new).await.unwrap()
 }
 
@@ -70,6 +77,7 @@ pub fn direct(id: ConversationId, first: &str, second: &str) -> NewConversation 
         members: vec![(user(first), Role::Owner), (user(second), Role::Member)],
         details: Details::default(),
         time_ms: NOW,
+        founding: None,
     }
 }
 

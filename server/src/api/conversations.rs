@@ -30,7 +30,8 @@ use crate::clock;
 pub(crate) struct Create {
     /// Between two users for good, or between any number.
     kind: KindName,
-    /// User ids. A caller with a device token is a member in any case. Direct: exactly two in all.
+    /// User ids. A caller with a device token is a member in any case. Direct: two in all, or oneself
+    /// alone.
     #[schema(example = json!(["alice", "bob"]))]
     members: Vec<String>,
     /// Of a group: at most 128 characters.
@@ -158,7 +159,8 @@ pub(super) fn shown(conversation: &Conversation, entry: Option<&Entry>) -> Respo
     (etag::header(&etag::of_stamp(conversation.stamp())), Json(view)).into_response()
 }
 
-/// Creates a conversation with an empty log. A caller with a device token becomes a member, and
+/// Creates a conversation. Between two users there is one
+/// direct conversation: creating it again, by either, answers it as it is (200). A caller with a device token becomes a member, and
 /// the owner of a group; of a group that an operator creates, the first one listed is the owner.
 #[utoipa::path(
     post, path = "/v1/conversations", tag = "conversations", request_body = Create,
@@ -167,13 +169,15 @@ pub(super) fn shown(conversation: &Conversation, entry: Option<&Entry>) -> Respo
             ("Location" = String, description = "its path"),
             ("ETag" = String, description = "its state, for If-Match"),
         )),
-        (status = 403, description = "a member named blocks the caller", body = Problem),
+        (status = 200, description = "the direct conversation that was there already", body = View),
+        (status = 403, description = "a member named cannot be asked by the caller", body = Problem),
     ),
 )]
 pub(super) async fn create(State(api): State<Arc<Api>>, asked: Asked) -> Result<Response, Problem> {
     let wanted: Create = request::json(&asked.body)?;
     let members = members(&wanted, &asked.caller)?;
     let details = details(&wanted)?;
+    let time_ms = clock::now_ms();
     let new = NewConversation {
         id: asked.claim(&api).await?.conversation()?,
         kind: match wanted.kind {
@@ -182,13 +186,16 @@ pub(super) async fn create(State(api): State<Arc<Api>>, asked: Asked) -> Result<
         },
         members,
         details,
-        time_ms: clock::now_ms(),
+        time_ms,
+        founding: None,
     };
+    let asked_for = new.id;
     let creator = asked.caller.identity().map(|identity| identity.user.clone());
     let created =
         change::to_end(async move { Ok(api.control.create(&new, creator.as_ref()).await??) })
             .await?;
-    let mut response = (StatusCode::CREATED, shown(&created, None)).into_response();
+    let status = if created.id == asked_for { StatusCode::CREATED } else { StatusCode::OK };
+    let mut response = (status, shown(&created, None)).into_response();
     if let Ok(place) = HeaderValue::from_str(&format!("/v1/conversations/{}", created.id)) {
         response.headers_mut().insert(header::LOCATION, place);
     }
@@ -203,10 +210,10 @@ fn members(wanted: &Create, caller: &Caller) -> Result<Vec<(UserId, Role)>, Prob
         users.insert(0, identity.user.clone());
     }
     let wrong = match (wanted.kind, users.len()) {
-        (KindName::Direct, 2) => None,
+        (KindName::Direct, 1 | 2) => None,
         (KindName::Direct, n) => Some(format!(
-            "a direct conversation has exactly two different members, not {n}; for another number \
-             create a group"
+            "a direct conversation is between two users, or with oneself, not of {n}; for another \
+             number create a group"
         )),
         (KindName::Group, 0) => Some("members is empty; name at least one user".to_owned()),
         (KindName::Group, n) if n > MEMBERS_MAX => {
@@ -254,6 +261,7 @@ fn details(wanted: &Create) -> Result<Details, Problem> {
 #[serde(deny_unknown_fields)]
 pub(super) struct ListTerms {
     user: Option<String>,
+    peer: Option<String>,
     cursor: Option<String>,
     limit: Option<String>,
 }
@@ -268,11 +276,13 @@ pub(crate) struct List {
     next: Option<String>,
 }
 
-/// The caller's conversations, ordered by id. By latest activity: see the inbox.
+/// The caller's conversations, ordered by id; with `peer` the direct one with that user alone, if
+/// there is one. By latest activity: see the inbox.
 #[utoipa::path(
     get, path = "/v1/conversations", tag = "conversations",
     params(
         ("user" = Option<String>, Query, description = "whose; needed with the admin token"),
+        ("peer" = Option<String>, Query, description = "only the direct conversation with this user"),
         ("cursor" = Option<String>, Query, description = "next of the page before"),
         ("limit" = Option<u32>, Query, description = "conversations of the page, 1 to 100; 100 if absent"),
     ),
@@ -289,6 +299,16 @@ pub(super) async fn list(
     const LIST: &str = "conversations";
     let user = caller.subject(terms.user.as_deref())?;
     let limit = paging::limit(terms.limit.as_deref())?;
+    if let Some(peer) = &terms.peer {
+        let peer = request::user_id(peer, "peer")?;
+        let id = api.store.direct(&user, &peer).await?;
+        let found = match id {
+            Some(id) => api.store.conversation(id).await?,
+            None => None,
+        };
+        let conversations = found.iter().map(Into::into).collect();
+        return Ok(Json(List { conversations, next: None }));
+    }
     let after: Option<ConversationId> =
         paging::place(LIST, terms.cursor.as_deref(), |text| text.parse().ok())?;
     let found = api.store.conversations_of(&user, after, limit).await?;

@@ -4,6 +4,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use godwit_core::change::{Change, DetailsChange};
 use godwit_core::entry::{Entry, EntryKind};
+use godwit_core::ids::UserId;
+use godwit_core::membership::Role;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -116,6 +118,7 @@ pub(crate) struct MemberRole {
 #[serde(rename_all = "lowercase")]
 #[schema(as = MembershipChangeKind)]
 pub(crate) enum ChangeName {
+    Created,
     Added,
     Removed,
     Roles,
@@ -215,6 +218,14 @@ fn changes(entry: &Entry) -> (Option<ChangeView>, Option<DetailsView>) {
     };
     match entry.change() {
         None => (None, None),
+        Some(Change::Created { members, details, .. }) => {
+            let users = members.iter().map(|(user, _)| user.to_string()).collect();
+            let set = details != DetailsChange::default();
+            let roles = roles(members);
+            let created =
+                ChangeView { roles, first_tag: Some(1), ..view(ChangeName::Created, 1, users) };
+            (Some(created), set.then(|| details.into()))
+        }
         Some(Change::Added { group_version, users, role, first_tag }) => {
             let added = ChangeView {
                 role: Some(role.into()),
@@ -228,14 +239,17 @@ fn changes(entry: &Entry) -> (Option<ChangeView>, Option<DetailsView>) {
         }
         Some(Change::Roles { group_version, roles }) => {
             let users = roles.iter().map(|(user, _)| user.to_string()).collect();
-            let roles = roles
-                .into_iter()
-                .map(|(user, role)| MemberRole { user: user.to_string(), role: role.into() })
-                .collect();
+            let roles = self::roles(roles);
             (Some(ChangeView { roles, ..view(ChangeName::Roles, group_version, users) }), None)
         }
         Some(Change::Details(change)) => (None, Some(change.into())),
     }
+}
+
+fn roles(roles: Vec<(UserId, Role)>) -> Vec<MemberRole> {
+    let view =
+        |(user, role): (UserId, Role)| MemberRole { user: user.to_string(), role: role.into() };
+    roles.into_iter().map(view).collect()
 }
 
 #[cfg(test)]
@@ -243,8 +257,7 @@ mod tests {
     use super::*;
     use bytes::Bytes;
     use godwit_core::entry::ChainHash;
-    use godwit_core::ids::{ConversationId, DeviceId, MessageId, Seq, UserId};
-    use godwit_core::membership::Role;
+    use godwit_core::ids::{ConversationId, DeviceId, MessageId, Seq};
 
     fn entry(kind: EntryKind, body: &[u8]) -> Entry {
         Entry {

@@ -224,6 +224,7 @@ impl From<Refused> for Problem {
             Refused::Direct | Refused::Nothing(_) | Refused::Full { .. } => Kind::Conflict,
             Refused::LastOwner => Kind::LastOwner,
             Refused::Malformed(_) => Kind::BadRequest,
+            Refused::KeyReused => Kind::KeyReused,
         };
         Self::new(kind, refused.to_string())
     }

@@ -71,7 +71,11 @@ pub(super) async fn list(
     let limit = paging::limit(terms.limit.as_deref())?;
     let after = paging::place(LIST, terms.cursor.as_deref(), |text| UserId::new(text).ok())?;
     let (conversation, _) = api.seen_by(&caller, &cid).await?;
-    let all = api.store.receipts(conversation.id).await?;
+    let mut all = api.store.receipts(conversation.id).await?;
+    if let Some(identity) = caller.identity().filter(|_| conversation.is_apart()) {
+        // One of the two blocks the other: the caller sees no more than what is its own.
+        all.retain(|receipt| receipt.user == identity.user);
+    }
     let (page, last) = paging::cut(&all, after.as_ref(), limit, |receipt| &receipt.user);
     let mut receipts = Vec::with_capacity(page.len());
     for receipt in page {

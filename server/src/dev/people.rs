@@ -66,12 +66,13 @@ pub(super) async fn conversation(
         members: vec![member("alice")?, member("bob")?],
         details: Details::default(),
         time_ms: now_ms,
+        founding: None,
     };
-    store.create(&new).await.map_err(|error| {
+    let made = store.create(&new).await.map_err(|error| {
         Failure::new(
             format!("the conversation of alice and bob cannot be made: {error}"),
             "Check that the data directory is writable and its disk not full.",
         )
     })?;
-    Ok(id)
+    Ok(made.id)
 }

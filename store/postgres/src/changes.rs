@@ -1,7 +1,7 @@
 //! Changes of members, roles and details: decided and written under the conversation's lock.
 
 use godwit_core::change::{Change, ChangeRequest, Refused, apply, decide};
-use godwit_core::commit::Head;
+use godwit_core::commit::{Fingerprint, Head, StoredKey};
 use godwit_core::entry::Entry;
 use godwit_core::ids::{ConversationId, Identity, Seq, UserId};
 use godwit_core::membership::Conversation;
@@ -36,7 +36,12 @@ pub(crate) async fn change(
         return Ok(Err(Refused::Unknown));
     };
     if let Some(entry) = earlier {
-        return Ok(Ok((entry, before)));
+        let (now, first) =
+            (request.fingerprint(), asked_under(&mut tx, request.conversation, &from, &key).await?);
+        return Ok(match (now, first) {
+            (Some(now), Some(first)) if now != first => Err(Refused::KeyReused),
+            _ => Ok((entry, before)),
+        });
     }
     let change = match decide(&before, request) {
         Ok(change) => change,
@@ -45,7 +50,7 @@ pub(crate) async fn change(
     let found = Found { seq: before.head_seq, group_version: before.group_version };
     let (entry, after) = apply(before, &change, request);
     write(&mut tx, entry.seq, &change, &after).await?;
-    let entries = [(entry, key)];
+    let entries = [(entry, StoredKey { text: key, fingerprint: request.fingerprint() })];
     let moved = Moved { conversation: after.id, found, head: head(&after) };
     if !append(&mut tx, &entries, &[moved]).await? {
         return Err(stored::broken("head (it moved under its lock)"));
@@ -75,6 +80,8 @@ async fn write(
     after: &Conversation,
 ) -> Result<(), Error> {
     match change {
+        // It is the creation's own; nobody asks for it.
+        Change::Created { .. } => Ok(()),
         Change::Added { users, role, first_tag, .. } => {
             // All have joined at the same place and see the same.
             let seen = users.first().and_then(|user| after.member(user));
@@ -148,4 +155,20 @@ async fn leave(
         .await
         .map_err(from_driver)?;
     Ok(())
+}
+
+/// What was asked under the key of an earlier request, if that was noted.
+async fn asked_under(
+    connection: &mut PgConnection,
+    conversation: ConversationId,
+    from: &Identity,
+    key: &str,
+) -> Result<Option<Fingerprint>, Error> {
+    let (user, device) = (from.user.as_str(), from.device.as_str());
+    let id = column(conversation);
+    let found = sqlx::query_file_scalar!("queries/messages/fingerprint.sql", id, user, device, key)
+        .fetch_optional(connection)
+        .await
+        .map_err(from_driver)?;
+    Ok(found.flatten().map(Fingerprint))
 }

@@ -1,14 +1,17 @@
 //! Conversations and their members.
 
+use godwit_core::change::founded;
+use godwit_core::commit::{Head, SendKey, StoredKey};
 use godwit_core::entry::ChainHash;
 use godwit_core::ids::{ConversationId, Seq, UserId};
 use godwit_core::membership::{
-    Conversation, ConversationKind, Details, Member, NewConversation, Role, Stay,
+    Conversation, ConversationKind, Details, Founding, Member, NewConversation, Role, Stay, ordered,
 };
 use godwit_core::store::Error;
 use godwit_core::stored::{self, ConversationColumns, MemberColumns, signed};
 use sqlx::{PgConnection, PgExecutor};
 
+use crate::commit::{Found, Moved, append};
 use crate::error::from_driver;
 use crate::{PostgresStore, blocks, column};
 
@@ -18,6 +21,9 @@ pub(crate) async fn create(
     new: &NewConversation,
 ) -> Result<Conversation, Error> {
     let mut tx = store.begin().await?;
+    if let Some(made) = pair(&mut tx, new).await? {
+        return Ok(made);
+    }
     let (id, kind) = (column(new.id), i16::from(new.kind.code()));
     let (chain, created_ms) = (&ChainHash::ZERO.0[..], signed(new.time_ms));
     let expiry_s = new.details.expiry_s.map(i64::from);
@@ -49,10 +55,79 @@ pub(crate) async fn create(
         if new.details != Details::default() {
             put_details(&mut tx, new.id, &new.details).await?;
         }
+        if let Some(founding) = &new.founding {
+            found(&mut tx, new, founding).await?;
+        }
     }
     let created = get(&mut *tx, new.id).await?.ok_or_else(|| stored::broken("conversation"))?;
     tx.commit().await.map_err(from_driver)?;
     Ok(created)
+}
+
+/// Claims the pair of a new direct conversation; `Some`: it has one already, which is answered. The
+/// hands of both are held first (see [`blocks`]): locks come before rows.
+async fn pair(
+    connection: &mut PgConnection,
+    new: &NewConversation,
+) -> Result<Option<Conversation>, Error> {
+    let Some((low, high)) = new.pair() else { return Ok(None) };
+    blocks::between(connection, low, high).await?;
+    let (low, high) = (low.as_str(), high.as_str());
+    let claimed = sqlx::query_file!("queries/direct_pairs/claim.sql", low, high, column(new.id))
+        .execute(&mut *connection)
+        .await
+        .map_err(from_driver)?
+        .rows_affected();
+    if claimed > 0 {
+        return Ok(None);
+    }
+    let made = sqlx::query_file_scalar!("queries/direct_pairs/get.sql", low, high)
+        .fetch_one(&mut *connection)
+        .await
+        .map_err(from_driver)?;
+    let made = get(connection, ConversationId(made.into_bytes())).await?;
+    made.map(Some).ok_or_else(|| stored::broken("pair"))
+}
+
+/// See [`godwit_core::store::Store::direct`].
+pub(crate) async fn direct(
+    store: &PostgresStore,
+    one: &UserId,
+    other: &UserId,
+) -> Result<Option<ConversationId>, Error> {
+    let (low, high) = ordered(one, other);
+    let found =
+        sqlx::query_file_scalar!("queries/direct_pairs/get.sql", low.as_str(), high.as_str())
+            .fetch_optional(&store.pool)
+            .await
+            .map_err(from_driver)?;
+    Ok(found.map(|id| ConversationId(id.into_bytes())))
+}
+
+/// Writes the first entry of a new conversation's log.
+async fn found(
+    connection: &mut PgConnection,
+    new: &NewConversation,
+    founding: &Founding,
+) -> Result<(), Error> {
+    let entry = founded(new, founding);
+    let head = Head {
+        seq: entry.seq,
+        chain: entry.chain,
+        group_version: 1,
+        number: 0,
+        active: (entry.seq, new.time_ms),
+        kind: new.kind,
+        expiry_s: new.details.expiry_s,
+    };
+    let key = SendKey::Server(founding.message_id).to_stored();
+    let entries = [(entry, StoredKey { text: key, fingerprint: None })];
+    let found = Found { seq: Seq::ZERO, group_version: 1 };
+    let moved = Moved { conversation: new.id, found, head };
+    if append(connection, &entries, &[moved]).await? {
+        return Ok(());
+    }
+    Err(stored::broken("head (of a new conversation)"))
 }
 
 /// Where users join, together.

@@ -98,6 +98,14 @@ impl Store for PostgresStore {
         self.bounded(conversations::create(self, new))
     }
 
+    fn direct<'a>(
+        &'a self,
+        one: &'a UserId,
+        other: &'a UserId,
+    ) -> Pending<'a, Option<ConversationId>> {
+        self.bounded(conversations::direct(self, one, other))
+    }
+
     fn change<'a>(
         &'a self,
         request: &'a ChangeRequest,

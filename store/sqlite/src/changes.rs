@@ -1,7 +1,7 @@
 //! Changes of members, roles and details: decided and written under SQLite's write lock.
 
 use godwit_core::change::{Change, ChangeRequest, Refused, apply, decide};
-use godwit_core::commit::Head;
+use godwit_core::commit::{Fingerprint, Head, StoredKey};
 use godwit_core::entry::Entry;
 use godwit_core::ids::{ConversationId, Identity, UserId};
 use godwit_core::membership::{Conversation, Member, Role};
@@ -35,7 +35,12 @@ pub(crate) async fn change(
         return Ok(Err(Refused::Unknown));
     };
     if let Some(entry) = earlier {
-        return Ok(Ok((entry, conversation)));
+        let (now, first) =
+            (request.fingerprint(), asked_under(&mut tx, request.conversation, &from, &key).await?);
+        return Ok(match (now, first) {
+            (Some(now), Some(first)) if now != first => Err(Refused::KeyReused),
+            _ => Ok((entry, conversation)),
+        });
     }
     let change = match decide(&conversation, request) {
         Ok(change) => change,
@@ -52,7 +57,7 @@ pub(crate) async fn change(
         kind: conversation.kind,
         expiry_s: conversation.details.expiry_s,
     };
-    let entries = [(entry, key)];
+    let entries = [(entry, StoredKey { text: key, fingerprint: request.fingerprint() })];
     append(&mut tx, &entries, &[(conversation.id, head)]).await?;
     tx.commit().await.map_err(from_driver)?;
     let [(entry, _)] = entries;
@@ -67,6 +72,8 @@ async fn write(
     entry: &Entry,
 ) -> Result<(), Error> {
     match change {
+        // It is the creation's own; nobody asks for it.
+        Change::Created { .. } => Ok(()),
         Change::Added { users, .. } => {
             let new: Vec<Member> =
                 users.iter().filter_map(|user| conversation.member(user).cloned()).collect();
@@ -151,4 +158,20 @@ async fn by_key(
         .map_err(from_driver)?
         .map(|columns| columns.entry(conversation))
         .transpose()
+}
+
+/// What was asked under the key of an earlier request, if that was noted.
+async fn asked_under(
+    connection: &mut SqliteConnection,
+    conversation: ConversationId,
+    from: &Identity,
+    key: &str,
+) -> Result<Option<Fingerprint>, Error> {
+    let id = &conversation.as_bytes()[..];
+    let (user, device) = (from.user.as_str(), from.device.as_str());
+    let found = sqlx::query_file_scalar!("queries/messages/fingerprint.sql", id, user, device, key)
+        .fetch_optional(connection)
+        .await
+        .map_err(from_driver)?;
+    Ok(found.flatten().map(Fingerprint))
 }

@@ -1,6 +1,9 @@
 //! Stage 4: one transaction for a batch of sends.
 
-use godwit_core::commit::{Committed, Head, Loaded, Send as SendRequest, Standing, Target, plan};
+use godwit_core::commit::{
+    Committed, Earlier, Fingerprint, Head, Loaded, Send as SendRequest, Standing, StoredKey,
+    Target, plan,
+};
 use godwit_core::entry::Entry;
 use godwit_core::ids::{ConversationId, Seq};
 use godwit_core::limits::REPEATS_COUNTED;
@@ -74,7 +77,9 @@ async fn load(connection: &mut SqliteConnection, batch: &[SendRequest]) -> Resul
             loaded.members.insert((id, send.from.user.clone()), standing);
         }
         if let (Some(message_id), Some(seq)) = (row.message_id, row.seq) {
-            let first = (stored::message_id(&message_id)?, stored::seq(seq)?);
+            let (message_id, seq) = (stored::message_id(&message_id)?, stored::seq(seq)?);
+            let fingerprint = row.fingerprint.map(Fingerprint);
+            let first = Earlier { message_id, seq, fingerprint };
             loaded.earlier.insert((id, send.from.clone(), key.clone()), first);
         }
     }
@@ -121,7 +126,7 @@ async fn load_targets(
 /// Writes entries, their events, and the heads after them.
 pub(crate) async fn append(
     connection: &mut SqliteConnection,
-    entries: &[(Entry, String)],
+    entries: &[(Entry, StoredKey)],
     heads: &[(ConversationId, Head)],
 ) -> Result<(), Error> {
     let mut pack = Pack::new();
@@ -152,7 +157,7 @@ pub(crate) async fn append(
 /// Notes whom the new messages name. Naming oneself is nothing to be told of.
 async fn mention(
     connection: &mut SqliteConnection,
-    entries: &[(Entry, String)],
+    entries: &[(Entry, StoredKey)],
 ) -> Result<(), Error> {
     let mut pack = Pack::new();
     for (entry, _) in entries {

@@ -1,15 +1,18 @@
 //! Conversations and their members: created and read. How they change: `changes`.
 
+use godwit_core::change::founded;
+use godwit_core::commit::{Head, SendKey, StoredKey};
 use godwit_core::entry::ChainHash;
 use godwit_core::ids::{ConversationId, Seq, UserId};
 use godwit_core::membership::{
-    Conversation, ConversationKind, Details, Member, NewConversation, Stay,
+    Conversation, ConversationKind, Details, Founding, Member, NewConversation, Stay, ordered,
 };
 use godwit_core::store::Error;
 use godwit_core::stored::{self, ConversationColumns, MemberColumns, signed};
 use sqlx::{SqliteConnection, SqliteExecutor};
 
 use crate::SqliteStore;
+use crate::commit::append;
 use crate::error::from_driver;
 use crate::pack;
 
@@ -19,6 +22,9 @@ pub(crate) async fn create(
     new: &NewConversation,
 ) -> Result<Conversation, Error> {
     let mut tx = store.begin().await?;
+    if let Some(made) = pair(&mut tx, new).await? {
+        return Ok(made);
+    }
     let (id, kind) = (&new.id.as_bytes()[..], new.kind.code());
     let (chain, created_ms) = (&ChainHash::ZERO.0[..], signed(new.time_ms));
     let (expiry_s, next_tag) = (new.details.expiry_s, new.members.len() as u64 + 1);
@@ -43,10 +49,74 @@ pub(crate) async fn create(
         if (Details { expiry_s: None, ..new.details.clone() }) != Details::default() {
             put_details(&mut tx, new.id, &new.details).await?;
         }
+        if let Some(founding) = &new.founding {
+            found(&mut tx, new, founding).await?;
+        }
     }
     let created = get(&mut *tx, new.id).await?.ok_or_else(|| stored::broken("conversation"))?;
     tx.commit().await.map_err(from_driver)?;
     Ok(created)
+}
+
+/// Claims the pair of a new direct conversation; `Some`: it has one already, which is answered.
+async fn pair(
+    connection: &mut SqliteConnection,
+    new: &NewConversation,
+) -> Result<Option<Conversation>, Error> {
+    let Some((low, high)) = new.pair() else { return Ok(None) };
+    let id = &new.id.as_bytes()[..];
+    let (low, high) = (low.as_str(), high.as_str());
+    let claimed = sqlx::query_file!("queries/direct_pairs/claim.sql", low, high, id)
+        .execute(&mut *connection)
+        .await
+        .map_err(from_driver)?
+        .rows_affected();
+    if claimed > 0 {
+        return Ok(None);
+    }
+    let made = sqlx::query_file_scalar!("queries/direct_pairs/get.sql", low, high)
+        .fetch_one(&mut *connection)
+        .await
+        .map_err(from_driver)?;
+    let made = get(connection, stored::conversation_id(&made)?).await?;
+    made.map(Some).ok_or_else(|| stored::broken("pair"))
+}
+
+/// See [`godwit_core::store::Store::direct`].
+pub(crate) async fn direct(
+    store: &SqliteStore,
+    one: &UserId,
+    other: &UserId,
+) -> Result<Option<ConversationId>, Error> {
+    let (low, high) = ordered(one, other);
+    let (low, high) = (low.as_str(), high.as_str());
+    sqlx::query_file_scalar!("queries/direct_pairs/get.sql", low, high)
+        .fetch_optional(&store.readers)
+        .await
+        .map_err(from_driver)?
+        .map(|id| stored::conversation_id(&id))
+        .transpose()
+}
+
+/// Writes the first entry of a new conversation's log.
+async fn found(
+    connection: &mut SqliteConnection,
+    new: &NewConversation,
+    founding: &Founding,
+) -> Result<(), Error> {
+    let entry = founded(new, founding);
+    let head = Head {
+        seq: entry.seq,
+        chain: entry.chain,
+        group_version: 1,
+        number: 0,
+        active: (entry.seq, new.time_ms),
+        kind: new.kind,
+        expiry_s: new.details.expiry_s,
+    };
+    let key = SendKey::Server(founding.message_id).to_stored();
+    let entries = [(entry, StoredKey { text: key, fingerprint: None })];
+    append(connection, &entries, &[(new.id, head)]).await
 }
 
 /// The members of a new conversation: tags count in the order given.

@@ -120,6 +120,14 @@ impl Store for SqliteStore {
         Box::pin(conversations::create(self, new))
     }
 
+    fn direct<'a>(
+        &'a self,
+        one: &'a UserId,
+        other: &'a UserId,
+    ) -> Pending<'a, Option<ConversationId>> {
+        Box::pin(conversations::direct(self, one, other))
+    }
+
     fn change<'a>(
         &'a self,
         request: &'a ChangeRequest,

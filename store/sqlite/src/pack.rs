@@ -6,7 +6,7 @@
 
 use std::fmt::Write as _;
 
-use godwit_core::commit::Head;
+use godwit_core::commit::{Head, StoredKey};
 use godwit_core::entry::{Entry, EntryKind};
 use godwit_core::ids::{ConversationId, Identity, Seq, UserId};
 use godwit_core::membership::{Member, Role};
@@ -75,7 +75,7 @@ impl Pack {
     }
 
     /// A row of `messages/append` and `outbox/append`.
-    pub(crate) fn entry(&mut self, entry: &Entry, key: &str) {
+    pub(crate) fn entry(&mut self, entry: &Entry, key: &StoredKey) {
         let at = self.bytes(entry.conversation.as_bytes());
         self.bytes(entry.message_id.as_bytes());
         self.bytes(&entry.chain.0);
@@ -88,8 +88,9 @@ impl Pack {
         let mentions = Nullable(mentions_text(&entry.mentions).map(Quoted));
         let expires_ms = Nullable(entry.expires_ms.map(signed));
         let gone = u8::from(entry.body_gone);
+        let (key, asked) = (&key.text, Nullable(key.fingerprint.map(|asked| asked.0)));
         self.row(format_args!(
-            r#"[{at},{len},{seq},{kind},"{sender}","{device}","{key}",{time_ms},{reply_to},{target},{mentions},{number},{expires_ms},{gone}]"#
+            r#"[{at},{len},{seq},{kind},"{sender}","{device}","{key}",{time_ms},{reply_to},{target},{mentions},{number},{expires_ms},{gone},{asked}]"#
         ));
     }
 

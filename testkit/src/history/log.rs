@@ -43,6 +43,8 @@ pub struct Entry {
 pub enum Change {
     /// Nothing.
     None,
+    /// The conversation was created.
+    Created,
     /// These joined, and the group version is this one now.
     Added(Vec<String>, Role, u64),
     /// These left.
@@ -61,7 +63,7 @@ impl Change {
             Self::Added(.., version) | Self::Removed(_, version) | Self::Roles(_, version) => {
                 Some(*version)
             }
-            Self::None | Self::Details(..) => None,
+            Self::None | Self::Created | Self::Details(..) => None,
         }
     }
 }
@@ -132,6 +134,8 @@ fn of_wire(membership: &wire::Membership) -> Change {
             let roles = membership.roles.iter().map(|role| (role.user.clone(), role.role()));
             Change::Roles(roles.collect(), version)
         }
+        // The members are those that it was created with: nothing changes.
+        membership::Change::Created => Change::Created,
         membership::Change::Unspecified => panic!("a change of no kind: {membership:?}"),
     }
 }
@@ -178,6 +182,9 @@ fn of_json(json: &Value) -> Entry {
 
 fn change_of_json(json: &Value) -> Change {
     let (membership, details) = (&json["membership"], &json["details"]);
+    if membership["change"] == "created" {
+        return Change::Created;
+    }
     if details.is_object() {
         let replaces = details["replaces"].as_array().expect("a list");
         return Change::Details(

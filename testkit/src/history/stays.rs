@@ -54,7 +54,7 @@ impl Stays {
                         stay.role = new.map_or(stay.role, |(_, role)| *role);
                     }
                 }
-                Change::None | Change::Details(..) => {}
+                Change::None | Change::Created | Change::Details(..) => {}
             }
             if let Some(version) = entry.change.version() {
                 versions.insert(entry.seq, version);

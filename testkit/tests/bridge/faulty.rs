@@ -118,6 +118,7 @@ impl Store for Faulty {
 
     as_it_is! {
         create(new: &'a NewConversation) -> Conversation;
+        direct(one: &'a UserId, other: &'a UserId) -> Option<ConversationId>;
         change(request: &'a ChangeRequest) -> Result<(Entry, Conversation), Refused>;
         stays(id: ConversationId, after: Option<(Seq, UserId)>, limit: u32) -> Vec<Stay>;
         member(id: ConversationId, user: &'a UserId) -> Option<Member>;

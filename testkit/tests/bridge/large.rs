@@ -40,6 +40,7 @@ async fn crowd() -> World {
         ],
         details: Details::default(),
         time_ms: 1,
+        founding: None,
     };
     world.store.create(&new).await.expect("a conversation");
     world

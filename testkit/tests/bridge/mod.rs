@@ -81,6 +81,7 @@ async fn world_with<S: Store>(
         members: vec![user("alice"), user("bob")],
         details: Details::default(),
         time_ms: 1,
+        founding: None,
     };
     store.create(&new).await.expect("a conversation");
     World { store, bridge, conversation, _directory: directory }

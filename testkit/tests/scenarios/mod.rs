@@ -102,6 +102,7 @@ mod slow;
 mod startup;
 mod sync;
 mod takeover;
+mod talks;
 mod typing;
 mod upkeep;
 mod wedge;

@@ -286,7 +286,7 @@ async fn every_refusal_is_a_problem_with_a_way_out() {
     for body in [
         json!([]),
         json!({ "kind": "triple", "members": [] }),
-        json!({ "kind": "direct", "members": [] }),
+        json!({ "kind": "direct", "members": ["bob", "carol"] }),
         json!({ "kind": "direct", "members": ["bob"], "title": "x" }),
         json!({ "kind": "group", "members": ["b/b"] }),
         json!({ "kind": "group", "members": [], "colour": "red" }),

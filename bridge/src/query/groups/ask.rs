@@ -83,7 +83,25 @@ impl Create {
         let others = self.others.into_iter().filter(|user| *user != creator.user);
         members.extend(others.map(|user| (user, other)));
         let (kind, details) = (self.kind, self.details);
-        NewConversation { id: derived(creator, key), kind, members, details, time_ms }
+        let founding = None;
+        NewConversation { id: derived(creator, key), kind, members, details, time_ms, founding }
+    }
+
+    /// What is asked, for the key under which it is.
+    pub(super) fn fingerprint(&self) -> [u8; 32] {
+        let mut hash = Sha256::new();
+        hash.update([self.kind.code(), self.details.history.code()]);
+        hash.update(self.details.expiry_s.unwrap_or(0).to_be_bytes());
+        for text in [&self.details.title, &self.details.description] {
+            hash.update((text.len() as u64).to_be_bytes());
+            hash.update(text);
+        }
+        for user in &self.others {
+            // Names hold no NUL.
+            hash.update(user.as_str());
+            hash.update([0]);
+        }
+        hash.finalize().into()
     }
 }
 
@@ -95,7 +113,7 @@ fn derived(creator: &Identity, key: &SendKey) -> ConversationId {
     ConversationId(id)
 }
 
-fn user(field: &str, name: &str) -> Result<UserId, Refusal> {
+pub(super) fn user(field: &str, name: &str) -> Result<UserId, Refusal> {
     UserId::new(name).map_err(|e| Refusal::malformed(format!("{field}: a user id {e}")))
 }
 

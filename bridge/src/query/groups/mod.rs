@@ -6,8 +6,9 @@ mod view;
 use godwit_core::change::{Ask, ChangeRequest, Refused};
 use godwit_core::commit::SendKey;
 use godwit_core::edge::Code;
-use godwit_core::ids::{ClientMessageId, MessageId};
+use godwit_core::ids::{ClientMessageId, ConversationId, MessageId};
 use godwit_core::membership::Conversation;
+use godwit_core::people::Claim;
 use godwit_core::store::Error;
 use godwit_proto::group::v1 as wire;
 
@@ -53,7 +54,11 @@ async fn answer(
     };
     let named = || conversation_id(&request.conversation_id);
     match ask::read(asked)? {
-        Asked::Get(get) => look(session, named()?, &get).await,
+        Asked::Get(get) if get.peer.is_empty() => look(session, named()?, &get).await,
+        Asked::Get(get) => {
+            let id = with_peer(session, &request.conversation_id, &get.peer).await?;
+            look(session, id, &get).await
+        }
         Asked::Create(_) if !request.conversation_id.is_empty() => {
             Err(Refusal::malformed("conversation_id: it is given to a new conversation, leave it"))
         }
@@ -64,7 +69,7 @@ async fn answer(
 
 async fn look(
     session: &DeviceSession,
-    id: godwit_core::ids::ConversationId,
+    id: ConversationId,
     get: &wire::Get,
 ) -> Result<wire::GroupReply, Refusal> {
     let (inner, user) = (&session.inner, &session.identity().user);
@@ -78,7 +83,7 @@ async fn look(
     let page = Page { after: &get.after_user, limit: get.limit };
     let mut group = view::group(&conversation, page);
     if get.receipts {
-        view::add_receipts(inner, user, id, &mut group).await?;
+        view::add_receipts(inner, user, &conversation, &mut group).await?;
     }
     if get.pins {
         view::add_pins(inner, user, &conversation, &mut group).await?;
@@ -86,14 +91,39 @@ async fn look(
     Ok(wire::GroupReply { group: Some(group), ..wire::GroupReply::default() })
 }
 
+/// The direct conversation with a user.
+async fn with_peer(
+    session: &DeviceSession,
+    conversation_id: &[u8],
+    peer: &str,
+) -> Result<ConversationId, Refusal> {
+    if !conversation_id.is_empty() {
+        let reason = "conversation_id or peer: one of them says which conversation it is";
+        return Err(Refusal::malformed(reason));
+    }
+    let peer = ask::user("peer", peer)?;
+    let found = session.inner.store.direct(&session.identity().user, &peer).await?;
+    found.ok_or_else(|| refusal(&Refused::Unknown))
+}
+
+/// What is created is named after the key, so that a repeated request finds what the first one made;
+/// the key is claimed for this request, so that another one does not.
 async fn make(
     session: &DeviceSession,
     cmid: Option<ClientMessageId>,
     create: ask::Create,
 ) -> Result<wire::GroupReply, Refusal> {
     let (inner, identity, time_ms) = (&session.inner, session.identity(), ingest::now_ms());
-    let key = key(cmid, inner.ids.next(time_ms));
-    let new = create.into_new(identity, &key, time_ms);
+    if let Some(cmid) = &cmid {
+        let (caller, asked) = (identity.to_string(), create.fingerprint());
+        let text = SendKey::Change(cmid.clone()).to_stored();
+        match inner.store.claim_key(&caller, &text, &asked, time_ms).await? {
+            Claim::Yours => {}
+            Claim::Another => return Err(refusal(&Refused::KeyReused)),
+        }
+    }
+    let message_id = inner.ids.next(time_ms);
+    let new = create.into_new(identity, &key(cmid, message_id), time_ms);
     let made = control::create(inner, &new, Some(&identity.user)).await.map_err(unsure)?;
     let conversation = made.map_err(|refused| refusal(&refused))?;
     if conversation.member(&identity.user).is_none() {
@@ -101,12 +131,13 @@ async fn make(
         return Err(refusal(&Refused::Unknown));
     }
     let group = Some(view::group(&conversation, Page::default()));
-    Ok(wire::GroupReply { group, ..wire::GroupReply::default() })
+    let existed = conversation.id != new.id;
+    Ok(wire::GroupReply { group, existed, ..wire::GroupReply::default() })
 }
 
 async fn change(
     session: &DeviceSession,
-    conversation: godwit_core::ids::ConversationId,
+    conversation: ConversationId,
     cmid: Option<ClientMessageId>,
     ask: Ask,
 ) -> Result<wire::GroupReply, Refusal> {
@@ -151,6 +182,7 @@ fn refusal(refused: &Refused) -> Refusal {
         Refused::Unknown | Refused::Forbidden(_) => Code::NOT_AUTHORIZED,
         Refused::Stale(_) => Code::STALE_GROUP,
         Refused::Direct
+        | Refused::KeyReused
         | Refused::Nothing(_)
         | Refused::NoMember(_)
         | Refused::LastOwner
@@ -181,6 +213,7 @@ mod tests {
             (Refused::Nothing("x"), 0x99),
             (Refused::NoMember(UserId::new("eve").unwrap()), 0x99),
             (Refused::LastOwner, 0x99),
+            (Refused::KeyReused, 0x99),
             (Refused::Full { max: 3 }, 0x99),
             (Refused::Malformed("x".to_owned()), 0x99),
         ];

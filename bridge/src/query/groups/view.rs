@@ -1,7 +1,7 @@
 //! A conversation as `q/groups` shows it to a member.
 
 use bytes::Bytes;
-use godwit_core::ids::{ConversationId, Seq, UserId};
+use godwit_core::ids::{Seq, UserId};
 use godwit_core::limits::PINS_MAX;
 use godwit_core::membership::{Conversation, ConversationKind};
 use godwit_core::receipt::Cursors;
@@ -58,16 +58,20 @@ pub(super) fn group(conversation: &Conversation, page: Page<'_>) -> wire::Group 
 pub(super) async fn add_receipts(
     inner: &Inner,
     user: &UserId,
-    conversation: ConversationId,
+    conversation: &Conversation,
     group: &mut wire::Group,
 ) -> Result<(), Error> {
-    let receipts = inner.store.receipts(conversation).await?;
+    let receipts = inner.store.receipts(conversation.id).await?;
+    let apart = conversation.is_apart();
     for member in &mut group.members {
         // Both are ordered by user.
         let at = receipts.binary_search_by(|receipt| receipt.user.as_str().cmp(&member.user));
         let Some(receipt) = at.ok().and_then(|at| receipts.get(at)) else { continue };
         let Cursors { delivered, read } = receipt.cursors;
         let own = receipt.user == *user;
+        if apart && !own {
+            continue;
+        }
         let told =
             own || read == Seq::ZERO || inner.people.settings(&receipt.user).await?.share_reads;
         (member.delivered, member.read) = (delivered.0, if told { read.0 } else { 0 });
@@ -95,6 +99,7 @@ pub(super) async fn add_pins(
 mod tests {
     use super::*;
     use godwit_core::entry::ChainHash;
+    use godwit_core::ids::ConversationId;
     use godwit_core::membership::{Details, Member, Role};
 
     #[test]

@@ -52,6 +52,7 @@ impl Model {
         let below = |role| matches!(role, Role::Member | Role::ReadOnly);
         let owner = actor.role == Role::Owner;
         let may = match entry.change().expect("a change that reads") {
+            Change::Created { .. } => return assert_eq!(entry.seq.0, 1),
             Change::Added { users, role, .. } => {
                 assert!(users.iter().all(|user| now.member(user).is_none()), "twice: {entry:?}");
                 owner || (actor.role == Role::Admin && below(role))

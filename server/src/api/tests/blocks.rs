@@ -14,11 +14,12 @@ async fn who_is_blocked_cannot_reach_the_blocker() {
     assert_eq!(world.signals()[..2], [changed("alice"), changed("bob")]);
     let fate = world.act("bob:phone", &direct, Act::MESSAGE, b"hello?").await;
     assert!(matches!(fate, Fate::Forbidden(_)), "{fate:?}");
-    world.create(&bob, "direct", &["alice"]).await.refused(403, "forbidden", "block");
+    assert_eq!(id(&world.create(&bob, "direct", &["alice"]).await), direct);
+    world.create(&bob, "group", &["alice"]).await.refused(403, "forbidden", "cannot be asked");
     let group = id(&world.create(&bob, "group", &["carol"]).await);
     let members = format!("/v1/conversations/{group}/members");
     let reply = world.ask("POST", &members, &bob, r#"{"users":["alice"]}"#).await;
-    reply.refused(403, "forbidden", "block");
+    reply.refused(403, "forbidden", "cannot be asked");
 
     world.ask("DELETE", "/v1/blocks/bob", &alice, "").await.ok(204);
     world.ask("DELETE", "/v1/blocks/bob", &alice, "").await.ok(204);

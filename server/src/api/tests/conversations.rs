@@ -16,10 +16,18 @@ async fn who_creates_what() {
     let place = format!("/v1/conversations/{}", id(&reply)).to_lowercase();
     assert_eq!(reply.header("location"), Some(place.as_str()));
     assert_eq!(reply.header("etag"), Some("\"1.0\""));
-    let reply = world.create(&alice, "direct", &["bob"]).await;
-    assert_eq!(roles(&reply), "alice:member bob:member");
-    let reply = world.create(&alice, "direct", &["alice", "bob"]).await;
-    assert_eq!(roles(&reply), "alice:member bob:member");
+    // Between two there is one, and with oneself.
+    for (token, members) in [(&alice, &["bob"][..]), (&alice, &["alice", "bob"])] {
+        let again = world.create(token, "direct", members).await;
+        assert_eq!((again.status, id(&again)), (200, id(&reply)));
+        assert_eq!(roles(&again), "alice:member bob:member");
+    }
+    let notes = world.create(&alice, "direct", &[]).await;
+    assert_eq!((notes.status, roles(&notes).as_str()), (201, "alice:member"));
+    let again = world.create(ADMIN, "direct", &["alice"]).await;
+    assert_eq!((again.status, id(&again)), (200, id(&notes)));
+    let peer = world.get("/v1/conversations?peer=bob", &alice).await.ok(200);
+    assert_eq!(peer["conversations"][0]["id"], serde_json::json!(id(&reply)));
     let reply = world.create(&alice, "group", &["zoe", "bob", "zoe"]).await;
     assert_eq!(roles(&reply), "alice:owner bob:member zoe:member");
     let reply = world.create(ADMIN, "group", &["zoe", "bob"]).await;
@@ -46,9 +54,8 @@ async fn creation_is_refused_with_what_and_where() {
         (r#"{"kind":"group","members":[]}"#, "members is empty"),
         (r#"{"kind":"group","members":["ok","a/#"]}"#, "members[1] may hold only"),
         (r#"{"kind":"group","members":["ok",""]}"#, "members[1] must have 1 to 64"),
-        (r#"{"kind":"direct","members":["a"]}"#, "exactly two"),
-        (r#"{"kind":"direct","members":["a","a"]}"#, "exactly two"),
-        (r#"{"kind":"direct","members":["a","b","c"]}"#, "exactly two"),
+        (r#"{"kind":"direct","members":[]}"#, "between two"),
+        (r#"{"kind":"direct","members":["a","b","c"]}"#, "between two"),
         (
             r#"{"kind":"direct","members":["a","b"],"title":"x"}"#,
             "a direct conversation has no title",
@@ -69,7 +76,7 @@ async fn creation_is_refused_with_what_and_where() {
         reply.refused(400, "bad_request", part);
     }
     let reply = world.create(&alice, "direct", &["bob", "carol"]).await;
-    reply.refused(400, "bad_request", "not 3");
+    reply.refused(400, "bad_request", "not of 3");
     let many: Vec<String> = (0..10_001).map(|n| format!("u{n}")).collect();
     let many: Vec<&str> = many.iter().map(String::as_str).collect();
     let reply = world.create(ADMIN, "group", &many).await;

@@ -16,7 +16,8 @@ SELECT
     m.visible_seq AS "visible_seq?",
     m.blocked AS "blocked?",
     e.message_id AS "message_id?",
-    e.seq AS "seq?"
+    e.seq AS "seq?",
+    e.fingerprint AS "fingerprint?"
 FROM (
     SELECT
         unnest($1::uuid []) AS conversation_id,
@@ -38,7 +39,7 @@ LEFT JOIN LATERAL (
     LIMIT 1
 ) AS m ON true
 LEFT JOIN LATERAL (
-    SELECT message_id, seq FROM messages
+    SELECT message_id, seq, fingerprint FROM messages
     WHERE
         conversation_id = s.conversation_id AND sender = s.user_id AND device = s.device_id
         AND cmid = s.cmid

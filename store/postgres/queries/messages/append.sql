@@ -41,14 +41,15 @@ moved AS (
 entries AS (
     INSERT INTO messages (
         conversation_id, seq, message_id, kind, sender, device, cmid, time_ms, chain, number,
-        reply_to, target_seq, mentions, expires_ms, body_gone, body
+        reply_to, target_seq, mentions, expires_ms, body_gone, body, fingerprint
     )
     SELECT
         unnest($10::uuid []), unnest($11::bigint []), unnest($12::uuid []),
         unnest($13::smallint []), unnest($14::text []), unnest($15::text []),
         unnest($16::text []), unnest($17::bigint []), unnest($18::bytea []),
         unnest($19::bigint []), unnest($20::bigint []), unnest($21::bigint []),
-        unnest($22::text []), unnest($23::bigint []), false, unnest($24::bytea [])
+        unnest($22::text []), unnest($23::bigint []), false, unnest($24::bytea []),
+        unnest($28::bigint [])
     WHERE (SELECT stands FROM verdict)
 ),
 

@@ -1,6 +1,8 @@
 //! What a batch touches, read by one statement; by a second one when a send is about a message.
 
-use godwit_core::commit::{Head, Loaded, Send as SendRequest, Standing, Target};
+use godwit_core::commit::{
+    Earlier, Fingerprint, Head, Loaded, Send as SendRequest, Standing, Target,
+};
 use godwit_core::limits::REPEATS_COUNTED;
 use godwit_core::store::Error;
 use godwit_core::stored::{self, signed};
@@ -46,7 +48,9 @@ pub(super) async fn load(
             loaded.members.insert((id, send.from.user.clone()), standing);
         }
         if let (Some(message_id), Some(seq)) = (row.message_id, row.seq) {
-            let first = (stored::message_id(message_id.as_bytes())?, stored::seq(seq)?);
+            let message_id = stored::message_id(message_id.as_bytes())?;
+            let (seq, fingerprint) = (stored::seq(seq)?, row.fingerprint.map(Fingerprint));
+            let first = Earlier { message_id, seq, fingerprint };
             loaded.earlier.insert((id, send.from.clone(), key.clone()), first);
         }
     }
@@ -70,6 +74,7 @@ struct Row {
     blocked: Option<bool>,
     message_id: Option<Uuid>,
     seq: Option<i64>,
+    fingerprint: Option<i64>,
 }
 
 impl Row {

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use godwit_core::commit::{Head, Plan};
+use godwit_core::commit::{Head, Plan, StoredKey};
 use godwit_core::entry::Entry;
 use godwit_core::ids::{ConversationId, Seq, UserId};
 use godwit_core::store::Error;
@@ -67,7 +67,7 @@ pub(super) fn moved(plan: &Plan) -> Vec<Moved> {
 /// found. Returns whether they did; if not, nothing was written.
 pub(crate) async fn append(
     connection: &mut PgConnection,
-    entries: &[(Entry, String)],
+    entries: &[(Entry, StoredKey)],
     heads: &[Moved],
 ) -> Result<bool, Error> {
     write(connection, entries, heads).await.map_err(from_driver)
@@ -75,7 +75,7 @@ pub(crate) async fn append(
 
 async fn write(
     connection: &mut PgConnection,
-    entries: &[(Entry, String)],
+    entries: &[(Entry, StoredKey)],
     heads: &[Moved],
 ) -> Result<bool, sqlx::Error> {
     let h = HeadArrays::of(heads);
@@ -112,6 +112,7 @@ async fn write(
         &m.conversations,
         &m.users as &[&str],
         &m.seqs,
+        &e.fingerprints as &[Option<i64>],
     )
     .fetch_all(connection)
     .await?;
@@ -166,10 +167,11 @@ struct EntryArrays<'a> {
     mentions: Vec<Option<String>>,
     expiries_ms: Vec<Option<i64>>,
     bodies: Vec<&'a [u8]>,
+    fingerprints: Vec<Option<i64>>,
 }
 
 impl<'a> EntryArrays<'a> {
-    fn of(entries: &'a [(Entry, String)]) -> Self {
+    fn of(entries: &'a [(Entry, StoredKey)]) -> Self {
         let all = || entries.iter().map(|(entry, _)| entry);
         Self {
             conversations: all().map(|e| column(e.conversation)).collect(),
@@ -178,7 +180,7 @@ impl<'a> EntryArrays<'a> {
             kinds: all().map(|e| i16::from(e.kind.code())).collect(),
             senders: all().map(|e| e.sender.as_str()).collect(),
             devices: all().map(|e| e.device.as_str()).collect(),
-            keys: entries.iter().map(|(_, key)| key.as_str()).collect(),
+            keys: entries.iter().map(|(_, key)| key.text.as_str()).collect(),
             times_ms: all().map(|e| signed(e.time_ms)).collect(),
             chains: all().map(|e| &e.chain.0[..]).collect(),
             numbers: all().map(|e| signed(e.number)).collect(),
@@ -187,6 +189,10 @@ impl<'a> EntryArrays<'a> {
             mentions: all().map(|e| mentions_text(&e.mentions)).collect(),
             expiries_ms: all().map(|e| e.expires_ms.map(signed)).collect(),
             bodies: all().map(|e| &e.body[..]).collect(),
+            fingerprints: entries
+                .iter()
+                .map(|(_, key)| key.fingerprint.map(|asked| asked.0))
+                .collect(),
         }
     }
 }
@@ -200,7 +206,7 @@ struct MentionArrays<'a> {
 }
 
 impl<'a> MentionArrays<'a> {
-    fn of(entries: &'a [(Entry, String)]) -> Self {
+    fn of(entries: &'a [(Entry, StoredKey)]) -> Self {
         let mut mentions = Self::default();
         for (entry, _) in entries {
             let mut users: Vec<&UserId> =

@@ -29,7 +29,8 @@ const PLANS: &[(&str, &str, &[&str])] = &[
         include_str!("../../queries/messages/append.sql"),
         "uuid[], bigint[], bigint[], bigint[], bytea[], bigint[], bigint[], bigint[], bigint[],
          uuid[], bigint[], uuid[], smallint[], text[], text[], text[], bigint[], bytea[], bigint[],
-         bigint[], bigint[], text[], bigint[], bytea[], uuid[], text[], bigint[]",
+         bigint[], bigint[], text[], bigint[], bytea[], uuid[], text[], bigint[],
+         bigint[]",
         &["conversations_pk"],
     ),
     (

@@ -15,7 +15,8 @@ SELECT
     m.visible_seq AS "visible_seq?: i64",
     m.blocked AS "blocked?: bool",
     e.message_id AS "message_id?: Vec<u8>",
-    e.seq AS "seq?: i64"
+    e.seq AS "seq?: i64",
+    e.fingerprint AS "fingerprint?: i64"
 FROM json_each(?1) AS j
 LEFT JOIN conversations AS c ON c.id = substr(?2, j.value ->> 0, 16)
 LEFT JOIN members AS m

@@ -1,9 +1,9 @@
 -- ?1: [[offset in ?2, body's length, seq, kind, sender, device, key, time_ms, reply_to, target_seq,
--- mentions, number, expires_ms, body_gone], ...]; ?2 holds for each entry conversation, message id,
+-- mentions, number, expires_ms, body_gone, fingerprint], ...]; ?2 holds for each entry conversation, message id,
 -- chain, body.
 INSERT INTO messages (
     conversation_id, seq, message_id, kind, sender, device, cmid, time_ms, chain, reply_to,
-    target_seq, mentions, number, expires_ms, body_gone, body
+    target_seq, mentions, number, expires_ms, body_gone, fingerprint, body
 )
 SELECT
     substr(?2, value ->> 0, 16),
@@ -21,5 +21,6 @@ SELECT
     value ->> 11,
     value ->> 12,
     value ->> 13,
+    value ->> 14,
     substr(?2, (value ->> 0) + 48, value ->> 1)
 FROM json_each(?1)

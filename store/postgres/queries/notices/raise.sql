@@ -1,0 +1,14 @@
+-- The next place among the notices of a user and feed, if a kept session listens that has not done
+-- it itself ($3: the device whose doing it was, or null). The row is held until the end of the
+-- transaction, so places are seen in their order.
+INSERT INTO notice_heads AS h (user_id, feed, seq)
+SELECT
+    $1,
+    $2,
+    1
+WHERE EXISTS (
+    SELECT 1 FROM notice_cursors
+    WHERE user_id = $1 AND feed = $2 AND ($3::text IS NULL OR device_id <> $3)
+)
+ON CONFLICT (user_id, feed) DO UPDATE SET seq = h.seq + 1
+RETURNING h.seq

@@ -1,0 +1,200 @@
+//! How conversations begin: one for a pair, told to whoever is there; and what a key stands for.
+
+use godwit_proto::conversation::v1::{EntryType, Role};
+use godwit_proto::group::v1::group_request::Ask as GroupAsk;
+use godwit_proto::group::v1::{Create, Get, GroupReply, GroupRequest};
+use godwit_proto::presence::v1::typing;
+use godwit_testkit::chat::{Chat, about, cid_bytes, cid_text, message};
+use serde_json::{Value, json};
+
+use super::side::Side;
+
+in_both_versions!(
+    two_users_have_one_direct_conversation,
+    who_creates_at_once_is_told_the_same,
+    a_key_is_good_for_one_message,
+    a_block_closes_a_direct_conversation,
+);
+
+fn direct(with: &str) -> GroupAsk {
+    GroupAsk::Create(Create { direct: true, members: vec![with.to_owned()], details: None })
+}
+
+fn made(reply: &GroupReply) -> String {
+    assert_eq!(reply.code, 0, "{reply:?}");
+    cid_text(&reply.group.as_ref().expect("the conversation").conversation_id)
+}
+
+async fn two_users_have_one_direct_conversation(side: Side<'_>) {
+    let (alice_id, bob_id) = (side.id("alice"), side.id("bob"));
+    let mut alice = side.chat("alice", "phone").await;
+    let mut bob = side.chat("bob", "phone").await;
+    let peer = |peer: &str| GroupAsk::Get(Get { peer: peer.to_owned(), ..Get::default() });
+    // World's own alice and bob have one already; these here are others.
+    assert_eq!(alice.groups("", peer(&bob_id)).await.code, 0x87, "none yet");
+    let first = alice.groups("", direct(&bob_id)).await;
+    assert!(!first.existed);
+    let cid = made(&first);
+    for chat in [&mut alice, &mut bob] {
+        let other = if chat.user == alice_id { &bob_id } else { &alice_id };
+        let again = chat.groups("", direct(other)).await;
+        assert_eq!((made(&again), again.existed), (cid.clone(), true));
+        assert_eq!(made(&chat.groups("", peer(other)).await), cid);
+    }
+    let body = json!({ "kind": "direct", "members": [alice_id] });
+    let rest = side.rest("bob").await;
+    assert_eq!(rest.post("/v1/conversations", &body).await.expect(200)["id"], json!(cid));
+    let body = json!({ "kind": "direct", "members": [bob_id, alice_id] });
+    assert_eq!(
+        side.operator().post("/v1/conversations", &body).await.expect(200)["id"],
+        json!(cid)
+    );
+    let found = rest.get(&format!("/v1/conversations?peer={alice_id}")).await.expect(200);
+    assert_eq!(found["conversations"][0]["id"], json!(cid));
+    assert_eq!(found["conversations"].as_array().map(Vec::len), Some(1));
+    let none = rest.get("/v1/conversations?peer=nobody").await.expect(200);
+    assert_eq!(none["conversations"], json!([]));
+    // Notes to oneself are a conversation of their own, and there is one of them.
+    let notes = made(&bob.groups("", direct(&bob_id)).await);
+    assert_ne!(notes, cid);
+    let body = json!({ "kind": "direct", "members": [bob_id] });
+    assert_eq!(rest.post("/v1/conversations", &body).await.expect(200)["id"], json!(notes));
+    bob.say(&notes, "milk").await;
+    assert_eq!(bob.item(&notes).await.members, 1);
+}
+
+async fn who_creates_at_once_is_told_the_same(side: Side<'_>) {
+    let mut phones: Vec<Chat> = Vec::new();
+    for name in ["ann", "ben"] {
+        for device in ["a", "b"] {
+            phones.push(side.chat(name, device).await);
+        }
+    }
+    let (ann, ben) = (side.id("ann"), side.id("ben"));
+    let mut asked = Vec::new();
+    for chat in &mut phones {
+        let other = if chat.user == ann { &ben } else { &ann };
+        asked.push(chat.groups("", direct(other)));
+    }
+    let [a, b, c, d]: [_; 4] = asked.try_into().unwrap_or_else(|_| panic!("four"));
+    let (a, b, c, d) = tokio::join!(a, b, c, d);
+    let all = [made(&a), made(&b), made(&c), made(&d)];
+    assert!(all.iter().all(|id| *id == all[0]), "{all:?}");
+    assert_eq!([a, b, c, d].iter().filter(|reply| !reply.existed).count(), 1);
+}
+
+async fn a_key_is_good_for_one_message(side: Side<'_>) {
+    let cid = side.group(&["alice", "bob"]).await;
+    let mut alice = side.chat("alice", "phone").await;
+    let keyed = |body: &str| {
+        let mut send = message(body);
+        send.cmid = "k1".to_owned();
+        send
+    };
+    let first = alice.send(&cid, keyed("one")).await;
+    let again = alice.send(&cid, keyed("one")).await;
+    assert_eq!((again.seq, again.duplicate), (first.seq, true));
+    for _ in 0..2 {
+        let other = alice.send(&cid, keyed("two")).await;
+        assert_eq!((other.code, other.seq, other.duplicate), (0x99, 0, false), "{other:?}");
+        assert!(other.reason.contains("used for another message"), "{other:?}");
+    }
+    let mut react = about(EntryType::Reaction, first.seq, "one");
+    react.cmid = "k1".to_owned();
+    assert_eq!(alice.send(&cid, react).await.code, 0x99);
+    // Changes and creations are held to theirs likewise.
+    let ask = |key: &str, conversation: &str, ask: GroupAsk| GroupRequest {
+        cmid: key.to_owned(),
+        conversation_id: if conversation.is_empty() { Vec::new() } else { cid_bytes(conversation) }
+            .into(),
+        ask: Some(ask),
+        ..GroupRequest::default()
+    };
+    let group = |title: &str| {
+        let details = godwit_proto::conversation::v1::Details {
+            title: Some(title.to_owned()),
+            ..Default::default()
+        };
+        GroupAsk::Create(Create { details: Some(details), ..Create::default() })
+    };
+    let own = made(&alice.ask(ask("g", "", group("a"))).await);
+    assert_eq!(made(&alice.ask(ask("g", "", group("a"))).await), own);
+    assert_eq!(alice.ask(ask("g", "", group("b"))).await.code, 0x99);
+    let carol = [side.id("carol")];
+    let add = |name: &str| godwit_testkit::chat::add(&[name], Role::Member);
+    let added = alice.ask(ask("c", &own, add(&carol[0]))).await;
+    assert_eq!(alice.ask(ask("c", &own, add(&carol[0]))).await.seq, added.seq);
+    assert_eq!(alice.ask(ask("c", &own, add(&side.id("dan")))).await.code, 0x99);
+    let log = side.operator().get(&format!("/v1/conversations/{cid}/messages")).await.expect(200);
+    let texts: Vec<&Value> =
+        log["messages"].as_array().expect("a log").iter().filter_map(|m| m.get("text")).collect();
+    assert_eq!(texts, [&json!("one")]);
+}
+
+async fn a_block_closes_a_direct_conversation(side: Side<'_>) {
+    let cid = side.direct("alice", "mallory").await;
+    let mut alice = side.chat("alice", "phone").await;
+    let mut mallory = side.chat("mallory", "phone").await;
+    let own = mallory.say(&cid, "mine").await;
+    alice.hears(&cid, "mine").await;
+    alice.read(&cid, own).await;
+    mallory.receipt(&cid, &side.id("alice"), |r| r.read == own).await;
+    let rest = side.rest("alice").await;
+    rest.put(&format!("/v1/blocks/{}", side.id("mallory")), &Value::Null).await.expect(204);
+    // No act of any kind, by either way; and no word says why.
+    let acts = [
+        message("why?"),
+        about(EntryType::Edit, own, "x"),
+        about(EntryType::Deletion, own, ""),
+        about(EntryType::Reaction, own, "x"),
+        about(EntryType::Pin, own, ""),
+        about(EntryType::Unpin, own, ""),
+    ];
+    for act in acts {
+        let fate = mallory.send(&cid, act).await;
+        assert_eq!((fate.code, fate.seq), (0x87, 0), "{fate:?}");
+        assert!(!fate.reason.contains("block"), "{fate:?}");
+    }
+    let timer = godwit_proto::conversation::v1::Details { expiry_s: Some(1), ..Default::default() };
+    let reply = mallory.groups(&cid, godwit_testkit::chat::details(timer, None)).await;
+    assert_eq!(reply.code, 0x87, "{reply:?}");
+    assert!(!reply.reason.contains("block"), "{reply:?}");
+    let path = format!("/v1/conversations/{cid}");
+    let refused = side.rest("mallory").await.patch(&path, &json!({ "expiry_s": 1 })).await;
+    assert_eq!(refused.problem(403), "forbidden");
+    assert!(!refused.text.contains("block"), "{refused:?}");
+    // What there is already they keep; a group with alice, mallory does not get.
+    assert_eq!(made(&mallory.groups("", direct(&side.id("alice"))).await), cid);
+    let dragged = Create { members: vec![side.id("alice")], ..Create::default() };
+    let dragged = mallory.groups("", GroupAsk::Create(dragged)).await;
+    assert_eq!(dragged.code, 0x87);
+    assert!(!dragged.reason.contains("block"), "{dragged:?}");
+    // alice writes; neither hears how far the other has got, nor that the other types.
+    let last = alice.say(&cid, "leave me alone").await;
+    mallory.hears(&cid, "leave me alone").await;
+    mallory.read(&cid, last).await;
+    alice.read(&cid, last).await;
+    alice.types(&cid, typing::State::Start).await;
+    mallory.types(&cid, typing::State::Start).await;
+    alice.probe.fence().await;
+    mallory.probe.fence().await;
+    let after = alice.say(&cid, "marker").await;
+    mallory.hears(&cid, "marker").await;
+    let place = |chat: &Chat, other: &str, group: &godwit_proto::group::v1::Group| {
+        let member = group.members.iter().find(|m| m.user == *other).expect("a member");
+        assert_eq!((member.delivered, member.read), (0, 0), "{} sees {other}", chat.user);
+    };
+    let seen = mallory.look(&cid).await;
+    place(&mallory, &side.id("alice"), &seen);
+    let seen = alice.look(&cid).await;
+    place(&alice, &side.id("mallory"), &seen);
+    let receipts = format!("/v1/conversations/{cid}/receipts");
+    let told = side.rest("mallory").await.get(&receipts).await.expect(200);
+    assert_eq!(told["receipts"].as_array().map(Vec::len), Some(1), "{told}");
+    assert_eq!(mallory.left("t/"), Vec::<String>::new());
+    assert_eq!(alice.left("t/"), Vec::<String>::new());
+    // Taken back, it is as before.
+    rest.delete(&format!("/v1/blocks/{}", side.id("mallory"))).await.expect(204);
+    mallory.read(&cid, after).await;
+    alice.receipt(&cid, &side.id("mallory"), |r| r.read == after).await;
+}
