@@ -225,7 +225,7 @@ impl Bridge {
             }
         }
         let named = feeds.named_users();
-        let kept = begin.expiry_s > 0;
+        let kept = (begin.expiry_s > 0, opened.present);
         let session = DeviceSession::new(Arc::clone(&self.inner), Arc::clone(&link), kept, feeds);
         self.inner.online.add(&link.identity().user, Arc::clone(&session));
         presence::opened(&session);

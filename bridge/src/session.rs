@@ -34,6 +34,9 @@ pub(crate) struct DeviceSession {
     pub(crate) epoch: Epoch,
     /// The store keeps it beyond the connection.
     pub(crate) kept: bool,
+    /// The store has a row of it, that goes or expires from the connection's end on: also when what
+    /// was kept before is kept no more.
+    is_stored: bool,
     pub(crate) feeds: Mutex<Feeds>,
     /// Sends that are too fast; taken before all other locks.
     pub(crate) line: Mutex<delay::Line>,
@@ -49,7 +52,7 @@ impl DeviceSession {
     pub(crate) fn new(
         inner: Arc<Inner>,
         link: Arc<dyn Downlink>,
-        kept: bool,
+        (kept, was_kept): (bool, bool),
         feeds: Feeds,
     ) -> Arc<Self> {
         let epoch = inner.presence.next_epoch();
@@ -59,6 +62,7 @@ impl DeviceSession {
             link,
             epoch,
             kept,
+            is_stored: kept || was_kept,
             feeds,
             line: Mutex::default(),
             questions: Mutex::default(),
@@ -448,7 +452,7 @@ impl DeviceSession {
         self.inner.acquainted.leave(self);
         typing::closed(self);
         presence::closed(self);
-        self.kept.then(|| {
+        self.is_stored.then(|| {
             self.inner.openings.close(Opening {
                 device: self.identity().clone(),
                 clean: false,

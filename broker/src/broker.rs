@@ -306,8 +306,10 @@ pub(crate) fn due_will(
     session: Option<Arc<dyn Session>>,
 ) -> DueWill {
     let right_s = admitted.expires_ms.map_or(u32::MAX, |at_ms| {
-        u32::try_from(at_ms.saturating_sub(unix_ms()) / 1000).unwrap_or(u32::MAX)
+        u32::try_from(at_ms.saturating_sub(unix_ms()).div_ceil(1000)).unwrap_or(u32::MAX)
     });
-    let due_s = now_s().saturating_add(will.delay_s.min(right_s));
+    // The clock counts whole seconds: one more, so that no will comes early.
+    let delay_s = if will.delay_s == 0 { 0 } else { will.delay_s.saturating_add(1) };
+    let due_s = now_s().saturating_add(delay_s.min(right_s));
     DueWill { will, admitted, session, due_s }
 }

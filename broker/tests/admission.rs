@@ -43,6 +43,7 @@ impl Gate for Door {
 
     fn authorize(&self, _: &Admitted, action: Action<'_>) -> Grant {
         let (Action::Publish(topic) | Action::Subscribe(topic)) = action;
+        assert_ne!(topic, "panic now");
         Grant { mounted: false, plain: vec![topic.to_owned()] }
     }
 
@@ -70,7 +71,11 @@ impl Session for Device {
     }
 
     fn subscribe(&self, requests: Vec<SubscribeRequest>) -> Task<'_, Vec<Code>> {
-        Box::pin(async move { vec![Code(1); requests.len()] })
+        Box::pin(async move {
+            let panics = requests.iter().any(|r| r.subscription.filter == "panic later");
+            assert!(!panics, "as it was asked to");
+            vec![Code(1); requests.len()]
+        })
     }
 
     fn unsubscribe(&self, filters: Vec<String>) -> Task<'_, Vec<Code>> {
@@ -228,5 +233,30 @@ async fn a_revoked_client_is_cut_and_nothing_is_kept() {
     world.broker.revoke("nobody:here");
     let (_stream, welcome) = world.connect(HELLO_5).await;
     assert_eq!(welcome[2], 0, "it was forgotten");
+    world.broker.shutdown(Duration::from_secs(1)).await;
+}
+
+/// A fault in what is done for one client ends its connection like any other end: the session above
+/// is closed, and the client may come back at once.
+#[tokio::test]
+async fn a_panic_ends_one_connection_and_holds_no_place() {
+    let world = World::new(Census::new(9, 9), Door::default());
+    // In the task of a subscription; in the connection's own task.
+    let later = b"\x82\x11\0\x01\0\0\x0bpanic later\x01".as_slice();
+    let now = b"\x30\x0c\0\x09panic now\0".as_slice();
+    for (round, (packets, told)) in [(later, true), (now, false), (later, true)].iter().enumerate()
+    {
+        let (mut stream, welcome) = world.connect(HELLO_5).await;
+        assert_eq!(welcome[3], 0, "round {round}");
+        stream.write_all(packets).await.unwrap();
+        if *told {
+            let goodbye = packet(&mut stream).await;
+            assert_eq!((goodbye[0], goodbye[2]), (0xE0, 0x80), "a DISCONNECT: {goodbye:x?}");
+        }
+        assert!(is_closed(&mut stream).await);
+        assert_eq!(world.closed.lock().len(), round + 1, "the session above is closed");
+    }
+    let (_stream, welcome) = world.connect(HELLO_5).await;
+    assert_eq!(welcome[3], 0);
     world.broker.shutdown(Duration::from_secs(1)).await;
 }

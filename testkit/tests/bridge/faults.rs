@@ -233,3 +233,18 @@ async fn an_end_and_the_next_beginning_keep_their_order() {
         drop(begun.session.closed(if round % 3 == 2 { 0 } else { 3600 }));
     }
 }
+
+/// A device that comes back and keeps nothing any more leaves nothing behind.
+#[tokio::test]
+async fn what_is_kept_no_more_is_forgotten_at_the_end() {
+    let faults = faults(Duration::from_secs(30)).await;
+    let world = &faults.world;
+    for expiry_s in [3600, 0] {
+        let tablet = Device::new(identity("bob:tablet"), 100);
+        let begun = world.connect(&tablet, expiry_s).await;
+        assert_eq!(begun.present, expiry_s == 0);
+        begun.session.closed(expiry_s).await;
+    }
+    let place = godwit_testkit::rows::Place::Sqlite(world.file());
+    assert_eq!(place.count("sessions"), 0);
+}

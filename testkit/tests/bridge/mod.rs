@@ -52,7 +52,7 @@ struct World {
     store: Arc<SqliteStore>,
     bridge: Arc<Bridge>,
     conversation: ConversationId,
-    _directory: godwit_testkit::scratch::Scratch,
+    directory: godwit_testkit::scratch::Scratch,
 }
 
 async fn world(nth: u64) -> World {
@@ -84,7 +84,7 @@ async fn world_with<S: Store>(
         founding: None,
     };
     store.create(&new).await.expect("a conversation");
-    World { store, bridge, conversation, _directory: directory }
+    World { store, bridge, conversation, directory }
 }
 
 async fn open(directory: &Path) -> Arc<SqliteStore> {
@@ -94,6 +94,11 @@ async fn open(directory: &Path) -> Arc<SqliteStore> {
 }
 
 impl World {
+    /// The store's file.
+    fn file(&self) -> std::path::PathBuf {
+        self.directory.path().join("godwit.db")
+    }
+
     async fn connect(&self, device: &Arc<Device>, expiry_s: u32) -> Begun {
         let begin = Begin { clean: false, expiry_s };
         match self.bridge.open(Arc::clone(device) as Arc<_>, begin).await {
