@@ -71,12 +71,12 @@ mod wire;
 use std::sync::Arc;
 use std::time::Duration;
 
-use godwit_core::bus::{Announce, Announcement, Control, Listen, Signal};
+use godwit_core::bus::{Announce, Announcement, Control, Cut, Listen, Signal};
 use godwit_core::change::{ChangeRequest, Refused};
 use godwit_core::cursor::{Feed, Opened, Opening};
 use godwit_core::edge::{Begin, Begun, Code, Downlink, Outcome, Task, Upstream};
 use godwit_core::entry::Entry;
-use godwit_core::ids::{Identity, UserId};
+use godwit_core::ids::{DeviceId, Identity, UserId};
 use godwit_core::membership::{Conversation, NewConversation};
 use godwit_core::receipt::{Report, Verdict};
 use godwit_core::store::{Pending, Store};
@@ -268,11 +268,8 @@ impl Listen for Bridge {
                 Signal::Receipt { conversation, user, cursors, share_reads } => {
                     receipts::signalled(inner, *conversation, user, *cursors, *share_reads);
                 }
-                Signal::Revoked { device, .. } => inner.online.each(&device.user, |session| {
-                    if session.identity().device == device.device {
-                        session.link.close(Code::NOT_AUTHORIZED);
-                    }
-                }),
+                // Whoever judges tokens looks, and cuts: see `Cut`.
+                Signal::Revoked => {}
                 Signal::UserChanged { user } => presence::user_changed(inner, user),
                 Signal::Typing { conversation, user, tag, active } => {
                     let (conversation, user) = (*conversation, user.clone());
@@ -284,6 +281,16 @@ impl Listen for Bridge {
                 }
             }
         }
+    }
+}
+
+impl Cut for Bridge {
+    fn cut(&self, user: &UserId, device: Option<&DeviceId>) {
+        self.inner.online.each(user, |session| {
+            if device.is_none_or(|device| session.identity().device == *device) {
+                session.link.close(Code::NOT_AUTHORIZED);
+            }
+        });
     }
 }
 

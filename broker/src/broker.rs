@@ -275,6 +275,16 @@ impl Broker {
         }
     }
 
+    /// As [`Broker::revoke`], for all clients whose id begins so. Looks at every client there is: for
+    /// what happens seldom.
+    pub fn revoke_all(&self, prefix: &str) {
+        self.shared.registry.each(|client| {
+            if client.id.starts_with(prefix) {
+                self.revoke(&client.id);
+            }
+        });
+    }
+
     /// Stops accepting, tells the clients (0x8B), releases what is committed, and ends. Returns
     /// when all connections have ended or `timeout` has passed.
     pub async fn shutdown(&self, timeout: Duration) {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::change::{ChangeRequest, Refused};
 use crate::entry::Entry;
-use crate::ids::{ConversationId, Identity, UserId};
+use crate::ids::{ConversationId, DeviceId, UserId};
 use crate::membership::{Conversation, NewConversation};
 use crate::receipt::Cursors;
 use crate::store::{OutboxEvent, Pending};
@@ -50,13 +50,9 @@ pub enum Signal {
         /// How.
         presence: Presence,
     },
-    /// A device was revoked: its connection ends.
-    Revoked {
-        /// Which.
-        device: Identity,
-        /// Milliseconds since 1970.
-        time_ms: u64,
-    },
+    /// Something was revoked, or let in again: whoever judges tokens reads the numbered revocations of
+    /// the store now, and not only when their turn has come.
+    Revoked,
     /// A user's settings or blocks have changed: whoever remembers them forgets them.
     UserChanged {
         /// Who.
@@ -118,6 +114,13 @@ pub trait Control: Send + Sync + 'static {
         &'a self,
         report: &'a crate::receipt::Report,
     ) -> Pending<'a, crate::receipt::Verdict>;
+}
+
+/// Ends what a revoked device, or all devices of a user, have at a role of this process. Must not
+/// block. Called after whoever judges tokens knows of it, so who is cut is not let in again.
+pub trait Cut: Send + Sync + 'static {
+    /// Cuts. `device`: which; `None`: all of the user's.
+    fn cut(&self, user: &UserId, device: Option<&DeviceId>);
 }
 
 /// Is told of committed entries. Must not block.

@@ -25,6 +25,9 @@ pub enum Error {
     /// A character outside of `A-Z a-z 0-9 _ . -`.
     #[error("may hold only A-Z a-z 0-9 _ . -")]
     Alphabet,
+    /// `.` or `..`, which a path would take for a place and not for a name.
+    #[error("must not be . or ..")]
+    Dots,
     /// Not 16 bytes as 22 characters of base64url without padding.
     #[error("must be 22 characters of base64url (16 bytes, no padding)")]
     Base64,
@@ -54,6 +57,14 @@ macro_rules! name {
 
             /// Checks and takes `text`. Errors: length, alphabet.
             pub fn new(text: &str) -> Result<Self, Error> {
+                if matches!(text, "." | "..") {
+                    return Err(Error::Dots);
+                }
+                Self::from_stored(text)
+            }
+
+            /// Takes what an earlier version took: `.` and `..` too. Errors: length, alphabet.
+            pub(crate) fn from_stored(text: &str) -> Result<Self, Error> {
                 check_name(text, $max)?;
                 Ok(Self(Arc::from(text)))
             }
@@ -231,6 +242,15 @@ mod tests {
     fn names_keep_to_their_alphabet() {
         for good in ["a", "Alice_1", "a.b-c", &"x".repeat(64)] {
             assert!(UserId::new(good).is_ok(), "{good}");
+        }
+        for good in ["...", ".a", "a..", "-", "_"] {
+            assert!(DeviceId::new(good).is_ok(), "{good}");
+        }
+        for dots in [".", ".."] {
+            assert_eq!(UserId::new(dots), Err(Error::Dots));
+            assert_eq!(DeviceId::new(dots), Err(Error::Dots));
+            assert_eq!(ClientMessageId::new(dots), Err(Error::Dots));
+            assert_eq!(format!("alice:{dots}").parse::<Identity>(), Err(Error::Dots));
         }
         for bad in ["", "a/b", "a+", "#", "a b", "ä", "a\0", "a:b", &"x".repeat(65)] {
             assert!(UserId::new(bad).is_err(), "{bad}");

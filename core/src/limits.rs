@@ -74,3 +74,8 @@ pub const RECEIPTS_MAX: usize = 1000;
 
 /// Users that one user may block. More are refused.
 pub const BLOCKS_MAX: usize = 10_000;
+
+/// Devices of one user that were revoked and never connected. Such a name may be invented, and each is
+/// remembered by every server (about 200 bytes): a user's are 12 KiB. More are refused; revoking all
+/// devices of the user needs one row.
+pub const REVOKED_UNSEEN_MAX: u32 = 64;

@@ -39,6 +39,13 @@ pub struct User {
     pub created_ms: u64,
     /// When the user was last online: milliseconds since 1970.
     pub last_seen_ms: Option<u64>,
+    /// Tokens of all devices issued up to then are refused: milliseconds since 1970.
+    pub revoked_ms: Option<u64>,
+    /// No token of the user is believed until an operator lifts it.
+    pub suspended: bool,
+    /// When the user was deleted: milliseconds since 1970. A deleted user is suspended for good, so
+    /// that nobody becomes it.
+    pub deleted_ms: Option<u64>,
 }
 
 impl User {
@@ -53,8 +60,82 @@ impl User {
             version: 0,
             created_ms: 0,
             last_seen_ms: None,
+            revoked_ms: None,
+            suspended: false,
+            deleted_ms: None,
         }
     }
+
+    /// The user after a change. A password in place of another one is an epoch: tokens that were given
+    /// before are refused from then on.
+    #[must_use]
+    pub fn changed(mut self, change: &UserChange) -> Self {
+        if self.version == 0 {
+            self.created_ms = change.time_ms;
+        }
+        self.version += 1;
+        if let Some(name) = &change.name {
+            self.name.clone_from(name);
+        }
+        let replaced = change.password_hash.is_some() && self.password_hash.is_some();
+        if let Some(hash) = &change.password_hash {
+            self.password_hash = Some(hash.clone());
+        }
+        let settings = &mut self.settings;
+        settings.share_reads = change.share_reads.unwrap_or(settings.share_reads);
+        settings.share_presence = change.share_presence.unwrap_or(settings.share_presence);
+        if change.revoke || replaced || change.delete || change.suspended == Some(true) {
+            self.revoked_ms = self.revoked_ms.max(Some(change.time_ms));
+        }
+        self.suspended = change.suspended.unwrap_or(self.suspended);
+        if change.delete {
+            (self.name, self.password_hash) = (String::new(), None);
+            self.settings = Settings::default();
+            self.deleted_ms = self.deleted_ms.or(Some(change.time_ms));
+        }
+        self.suspended |= self.deleted_ms.is_some();
+        self
+    }
+
+    /// What of it is a fact for whoever judges tokens; `None`: nothing was ever revoked.
+    #[must_use]
+    pub fn ban(&self) -> Option<Ban> {
+        let ban = Ban { issued_until_ms: self.revoked_ms, barred: self.suspended };
+        (ban != Ban::default()).then_some(ban)
+    }
+}
+
+/// Which tokens are refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Ban {
+    /// Those issued up to then: milliseconds since 1970.
+    pub issued_until_ms: Option<u64>,
+    /// All, whenever they were issued, until it is lifted.
+    pub barred: bool,
+}
+
+impl Ban {
+    /// Whether a token issued then (`None`: nobody knows) is refused.
+    #[must_use]
+    pub fn refuses(&self, issued_ms: Option<u64>) -> bool {
+        let late = |until: u64| issued_ms.is_none_or(|issued| issued <= until);
+        self.barred || self.issued_until_ms.is_some_and(late)
+    }
+}
+
+/// A revocation as a durable fact: one for a device, or for all devices of a user, with the number of
+/// its last change. Numbers rise in the order of the commits, so whoever has seen one has missed none
+/// below it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Revocation {
+    /// From 1.
+    pub number: u64,
+    /// Whose.
+    pub user: UserId,
+    /// Which device; `None`: all of the user's.
+    pub device: Option<DeviceId>,
+    /// What is refused now.
+    pub ban: Ban,
 }
 
 /// New values of a user's row; `None`: as it was.
@@ -68,9 +149,16 @@ pub struct UserChange {
     pub share_reads: Option<bool>,
     /// See [`Settings::share_presence`].
     pub share_presence: Option<bool>,
+    /// Tokens of all devices issued up to `time_ms` are refused.
+    pub revoke: bool,
+    /// See [`User::suspended`]. Suspending revokes as well.
+    pub suspended: Option<bool>,
+    /// Forgets all that the row says of the user, its devices and their names, and suspends the user
+    /// for good.
+    pub delete: bool,
     /// Only if the row's version is this one; 0: only if there is none.
     pub if_version: Option<u64>,
-    /// Milliseconds since 1970, for a row that is made now.
+    /// Milliseconds since 1970, for a row that is made now, and the moment of a revocation.
     pub time_ms: u64,
 }
 
@@ -87,6 +175,8 @@ pub struct Device {
     pub connected_ms: u64,
     /// Tokens issued up to then are refused: milliseconds since 1970.
     pub revoked_ms: Option<u64>,
+    /// No token of the device is believed, whenever it was issued, until it is let in again.
+    pub barred: bool,
 }
 
 /// Whether an idempotency key may be used.
@@ -103,7 +193,9 @@ pub trait People: Send + Sync + 'static {
     /// The user; [`User::unknown`] when nothing is stored.
     fn user<'a>(&'a self, id: &'a UserId) -> Pending<'a, User>;
 
-    /// Changes (or makes) the user's row. `Err`: its version is not `if_version`; the row as it is.
+    /// Changes (or makes) the user's row, as [`User::changed`] has it. When what is refused of the
+    /// user's tokens changes, the same transaction writes the [`Revocation`] and ends the kept
+    /// sessions of all devices. `Err`: its version is not `if_version`; the row as it is.
     fn change_user<'a>(
         &'a self,
         id: &'a UserId,
@@ -128,15 +220,25 @@ pub trait People: Send + Sync + 'static {
     ) -> Pending<'a, Option<Device>>;
 
     /// Revokes a device at `time_ms`, seen or not: its kept session ends with its subscriptions and
-    /// cursors. Repeated, the later time counts.
-    fn revoke_device<'a>(&'a self, device: &'a Identity, time_ms: u64) -> Pending<'a, Device>;
-
-    /// Revoked devices and when, ordered, above `after`, at most `limit`.
-    fn revoked<'a>(
+    /// cursors, and the [`Revocation`] is written in the same transaction. Repeated, the later time
+    /// counts. `barred`: see [`Device::barred`]; `None`: as it was.
+    fn revoke_device<'a>(
         &'a self,
-        after: Option<&'a Identity>,
-        limit: u32,
-    ) -> Pending<'a, Vec<(Identity, u64)>>;
+        device: &'a Identity,
+        time_ms: u64,
+        barred: Option<bool>,
+    ) -> Pending<'a, Result<Device, TooManyUnseen>>;
+
+    /// Lifts [`Device::barred`]; tokens issued up to the revocation stay refused. `None`: the device
+    /// was never seen.
+    fn admit_device<'a>(&'a self, device: &'a Identity) -> Pending<'a, Option<Device>>;
+
+    /// Revocations whose number is above `after`, ordered by it, at most `limit`.
+    fn revocations(&self, after: u64, limit: u32) -> Pending<'_, Vec<Revocation>>;
+
+    /// Forgets at most `limit` devices that were revoked before `before_ms`, never connected and are
+    /// not barred: no token of theirs is valid any more. Answers which.
+    fn forget_unseen(&self, before_ms: u64, limit: u32) -> Pending<'_, Vec<Identity>>;
 
     /// Whom the user blocks, ordered; at most [`crate::limits::BLOCKS_MAX`].
     fn blocks<'a>(&'a self, user: &'a UserId) -> Pending<'a, Vec<UserId>>;
@@ -166,6 +268,14 @@ pub trait People: Send + Sync + 'static {
         time_ms: u64,
     ) -> Pending<'a, Claim>;
 }
+
+/// See [`People::revoke_device`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "at most {} devices that never connected can be revoked; revoke all devices of the user instead",
+    crate::limits::REVOKED_UNSEEN_MAX
+)]
+pub struct TooManyUnseen;
 
 /// See [`People::block`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -52,6 +52,11 @@ impl Bucket {
         Ok(())
     }
 
+    /// Gives one back that was taken.
+    pub fn give(&mut self, rate: Rate) {
+        self.due = self.due.and_then(|due| due.checked_sub(rate.interval));
+    }
+
     /// Whether it is as good as new, so that it need not be remembered.
     #[must_use]
     pub fn is_rested(&self, now: Instant) -> bool {
@@ -85,6 +90,13 @@ impl<K: Eq + Hash + Clone> Buckets<K> {
             self.make_room(now);
         }
         self.buckets.entry(key.clone()).or_default().take(rate, now)
+    }
+
+    /// As [`Bucket::give`] on the bucket of `key`, if it is remembered.
+    pub fn give(&mut self, key: &K, rate: Rate) {
+        if let Some(bucket) = self.buckets.get_mut(key) {
+            bucket.give(rate);
+        }
     }
 
     fn make_room(&mut self, now: Instant) {
@@ -134,6 +146,19 @@ mod tests {
         assert!(!bucket.is_rested(start + 1099 * MS));
         assert!(bucket.is_rested(start + 1100 * MS));
         assert_eq!(Rate::per_second(0), None);
+    }
+
+    #[test]
+    fn what_is_given_back_was_not_taken() {
+        let (mut buckets, now) = (Buckets::new(8), Instant::now());
+        let rate = Rate::every(1000 * MS, NonZeroU32::new(2).unwrap());
+        for _ in 0..9 {
+            assert_eq!(buckets.take(&1, rate, now), Ok(()));
+            buckets.give(&1, rate);
+        }
+        buckets.give(&2, rate);
+        assert_eq!((buckets.take(&1, rate, now), buckets.take(&1, rate, now)), (Ok(()), Ok(())));
+        assert_eq!(buckets.take(&1, rate, now), Err(1000 * MS));
     }
 
     #[test]

@@ -51,12 +51,12 @@ pub fn message_id(bytes: &[u8]) -> Result<MessageId, Error> {
 
 /// A stored user id.
 pub fn user(text: &str) -> Result<UserId, Error> {
-    UserId::new(text).map_err(|_| broken("user id"))
+    UserId::from_stored(text).map_err(|_| broken("user id"))
 }
 
 /// A stored device id.
 pub fn device(text: &str) -> Result<DeviceId, Error> {
-    DeviceId::new(text).map_err(|_| broken("device id"))
+    DeviceId::from_stored(text).map_err(|_| broken("device id"))
 }
 
 /// The code of a kind, a role or a feed.

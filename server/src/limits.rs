@@ -50,13 +50,26 @@ pub(crate) const LOGIN_ADDRESS_BURST: NonZeroU32 = at_least_one(100);
 /// See [`LOGIN_ADDRESS_BURST`].
 pub(crate) const LOGIN_ADDRESS_INTERVAL: Duration = Duration::from_millis(100);
 
-/// A user's password may be tried so many times at once, and then once in so long: 600 guesses an
-/// hour, from all addresses together.
+/// A user's password may be tried so many times at once from one address, and then once in so long: 600
+/// guesses an hour. What was right is given back. So whoever guesses at one place locks nobody out at
+/// another.
 pub(crate) const LOGIN_USER_BURST: NonZeroU32 = at_least_one(10);
 /// See [`LOGIN_USER_BURST`].
 pub(crate) const LOGIN_USER_INTERVAL: Duration = Duration::from_secs(6);
 
-/// Passwords hashed at the same time. Each takes a core for some 20 ms and 19 MiB.
+/// A user's password may be wrong so many times at once from all addresses together, and then once in
+/// so long: guessing from many addresses is no faster than 600 an hour. Beyond it only addresses are
+/// heard from which the password was right before.
+pub(crate) const LOGIN_WRONG_BURST: NonZeroU32 = at_least_one(100);
+/// See [`LOGIN_WRONG_BURST`].
+pub(crate) const LOGIN_WRONG_INTERVAL: Duration = Duration::from_secs(6);
+
+/// Places (a user and an address) that are remembered because the password was right there. At about 100
+/// bytes each they are 3 MiB; beyond it the oldest are forgotten.
+pub(crate) const LOGIN_PLACES_MAX: usize = 32_768;
+
+/// Passwords hashed at the same time. Each takes a core for some 20 ms, and 19 MiB that are kept for the
+/// next one: 38 MiB in all, from the first login on.
 pub(crate) const PASSWORD_HASHES_MAX: usize = 2;
 
 /// Passwords that wait to be hashed: about half a second. Further ones are answered 429.
@@ -98,3 +111,13 @@ const fn at_least_one(count: u32) -> NonZeroU32 {
         None => NonZeroU32::MIN,
     }
 }
+
+/// How often revocations are looked for: what another process has revoked is in force here after half
+/// a second at the latest, as long as the store answers.
+pub(crate) const REVOCATIONS_POLL: Duration = Duration::from_millis(500);
+
+/// Revocations of one page, and devices forgotten in one step: about 200 bytes each.
+pub(crate) const REVOCATIONS_PAGE: u32 = 1000;
+
+/// How often devices are looked for that were revoked, never connected, and can be forgotten.
+pub(crate) const REVOCATIONS_FORGET: Duration = Duration::from_secs(600);

@@ -12,8 +12,9 @@ use godwit_bridge::Bridge;
 use godwit_broker::Broker;
 use godwit_broker::listen::{Census, Tls};
 use godwit_bus::InProcess;
-use godwit_core::bus::{Announce, Announcement, Control, Listen, Signal, Stream};
+use godwit_core::bus::{Announce, Control, Cut, Listen, Stream};
 use godwit_core::edge::{Gate, Upstream};
+use godwit_core::ids::{DeviceId, UserId};
 use godwit_core::policy::Policy;
 use godwit_storage_worker::Worker;
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -22,10 +23,11 @@ use tokio::task::JoinHandle;
 
 use crate::api::{self, Accounts, Api, Rates};
 use crate::audit::{Act, Audit};
-use crate::auth::Doorkeeper;
 use crate::auth::keyring::{AdminToken, EmbeddedKey};
+use crate::auth::watch::Watch;
+use crate::auth::{self, Doorkeeper};
 use crate::config::Config;
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
 use crate::listeners::Bound;
 use crate::store::Opened;
 use crate::{clock, exposure};
@@ -64,6 +66,7 @@ pub(crate) struct Running {
     worker: Worker,
     bus: Arc<InProcess>,
     http: Option<JoinHandle<()>>,
+    watching: JoinHandle<()>,
     stop: watch::Sender<bool>,
     store: Opened,
 }
@@ -71,14 +74,12 @@ pub(crate) struct Running {
 /// Ends at the broker what is kept there for a revoked device. The bridge cuts its conversations.
 struct Cutter(Arc<Broker>);
 
-impl Listen for Cutter {
-    fn announced(&self, _: &[Announcement]) {}
-
-    fn signalled(&self, signals: &[Signal]) {
-        for signal in signals {
-            if let Signal::Revoked { device, .. } = signal {
-                self.0.revoke(&device.to_string());
-            }
+impl Cut for Cutter {
+    fn cut(&self, user: &UserId, device: Option<&DeviceId>) {
+        match device {
+            Some(device) => self.0.revoke(&format!("{user}:{device}")),
+            // A user id has no colon.
+            None => self.0.revoke_all(&format!("{user}:")),
         }
     }
 }
@@ -86,14 +87,10 @@ impl Listen for Cutter {
 /// Starts all roles. From its return on clients are served.
 pub(crate) async fn start(parts: Parts) -> Result<Running> {
     let Parts { config, bound, store, key, admin, audit, metrics, open } = parts;
-    let door = Doorkeeper::new(&config, &key, open)?.audited(audit.clone());
-    let door = Arc::new(door);
+    let door = Arc::new(Doorkeeper::new(&config, &key, open)?.audited(audit.clone()));
     let port = store.port();
     let bus = InProcess::new();
     let announce: Arc<dyn Announce> = Arc::clone(&bus) as _;
-    // The door is told first: who is cut must not be let in again.
-    bus.listen(Arc::clone(&door) as Arc<dyn Listen>);
-    door.load_revoked(&*port).await?;
     let bridge = Bridge::start(
         Arc::clone(&port),
         Arc::clone(&announce),
@@ -107,7 +104,11 @@ pub(crate) async fn start(parts: Parts) -> Result<Running> {
         Arc::clone(&door) as Arc<dyn Gate>,
         Some(Arc::clone(&bridge) as Arc<dyn Upstream>),
     );
-    bus.listen(Arc::new(Cutter(Arc::clone(&broker))));
+    let cuts: Vec<Arc<dyn Cut>> =
+        vec![Arc::clone(&bridge) as _, Arc::new(Cutter(Arc::clone(&broker)))];
+    let tokens_end = auth::tokens_end(&config);
+    let revocations = Watch::new(Arc::clone(&port), Arc::clone(&door), cuts, tokens_end);
+    let watching = watch_revocations(&revocations, &bus).await?;
     let stream: Arc<dyn Stream> = Arc::clone(&bus) as _;
     let worker = Worker::start(Arc::clone(&port), stream, worker_options(&config));
     for listener in bound.mqtt {
@@ -118,6 +119,7 @@ pub(crate) async fn start(parts: Parts) -> Result<Running> {
         control: Arc::clone(&bridge) as Arc<dyn Control>,
         announce,
         door: Arc::clone(&door),
+        revocations,
         admin: admin.clone(),
         audit: audit.clone(),
         accounts: Accounts::new(&config, &key),
@@ -148,9 +150,25 @@ pub(crate) async fn start(parts: Parts) -> Result<Running> {
         worker,
         bus,
         http,
+        watching,
         stop,
         store,
     })
+}
+
+/// Reads what was revoked, before anybody is let in, and from then on again and again.
+async fn watch_revocations(revocations: &Arc<Watch>, bus: &InProcess) -> Result<JoinHandle<()>> {
+    let count = revocations.look().await.map_err(|error| {
+        Failure::new(
+            format!("the revoked devices cannot be read: {error}"),
+            "Without them revoked devices would be let in; mend the store and start again.",
+        )
+    })?;
+    if count > 0 {
+        tracing::info!(count, "devices and users are revoked");
+    }
+    bus.listen(Arc::clone(revocations) as Arc<dyn Listen>);
+    Ok(tokio::spawn(Arc::clone(revocations).run()))
 }
 
 impl Running {
@@ -201,6 +219,7 @@ impl Running {
             in_time(left(0.4), "REST", async { drop(http.await) }).await;
             cut.abort();
         }
+        self.watching.abort();
         self.bus.close();
         in_time(left(1.0), "the store", self.store.close()).await;
         tracing::info!("stopped");

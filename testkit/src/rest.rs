@@ -1,8 +1,10 @@
 //! The few HTTP requests that tests need, over a bare socket.
 
+use std::net::IpAddr;
+
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 use crate::within;
 
@@ -56,13 +58,21 @@ impl Reply {
 pub struct Caller {
     base: String,
     token: String,
+    /// The address to ask from; `None`: as the machine likes.
+    from: Option<IpAddr>,
 }
 
 impl Caller {
     /// Asks `base` (`http://host:port`) with this token; an empty one is not shown.
     #[must_use]
     pub fn new(base: &str, token: &str) -> Self {
-        Self { base: base.to_owned(), token: token.to_owned() }
+        Self { base: base.to_owned(), token: token.to_owned(), from: None }
+    }
+
+    /// The same, asking from another address of this machine (all of 127/8 are).
+    #[must_use]
+    pub fn at(&self, from: IpAddr) -> Self {
+        Self { from: Some(from), ..self.clone() }
     }
 
     /// GET.
@@ -114,7 +124,15 @@ impl Caller {
             head.push_str(&format!("{name}: {value}\r\n"));
         }
         let answer = within(&what, async {
-            let mut stream = TcpStream::connect(host).await?;
+            let mut stream = match self.from {
+                None => TcpStream::connect(host).await?,
+                Some(from) => {
+                    let socket = TcpSocket::new_v4()?;
+                    socket.bind((from, 0).into())?;
+                    let peer = host.parse().map_err(std::io::Error::other)?;
+                    socket.connect(peer).await?
+                }
+            };
             stream.write_all(format!("{head}\r\n{body}").as_bytes()).await?;
             let mut answer = Vec::new();
             stream.read_to_end(&mut answer).await?;

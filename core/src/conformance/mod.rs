@@ -163,7 +163,11 @@ macro_rules! store_conformance {
                 last_seen_never_goes_back
                 devices_are_noted_and_named
                 a_revoked_device_is_forgotten_but_listed
-                the_revoked_are_paged
+                revocations_are_numbered
+                concurrent_revocations_are_read_without_a_gap
+                what_is_refused_of_a_user_is_a_fact
+                a_deleted_user_leaves_its_id
+                devices_that_nobody_saw_are_bounded_and_forgotten
                 a_key_belongs_to_one_request
                 old_keys_are_forgotten
             }

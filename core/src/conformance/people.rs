@@ -3,7 +3,8 @@
 use super::support::{NOW, behind, cid, device, group, keep, open_one, opening, say, to, user};
 use crate::cursor::{Feed, Subscription, SubscriptionChange};
 use crate::ids::{DeviceId, Identity};
-use crate::people::{Claim, Device, KEY_KEPT_MS, Settings, User, UserChange};
+use crate::limits::REVOKED_UNSEEN_MAX;
+use crate::people::{Ban, Claim, Device, KEY_KEPT_MS, Settings, TooManyUnseen, User, UserChange};
 use crate::store::{Prune, Store};
 
 async fn change(store: &dyn Store, name: &str, change: UserChange) -> Result<User, User> {
@@ -60,6 +61,7 @@ pub async fn a_users_version_guards_its_row(store: &dyn Store) {
 }
 
 /// Many at once from the same version: one of them.
+#[allow(clippy::result_large_err, reason = "the row as it is, in test code")]
 pub async fn concurrent_changes_of_a_user_have_one_winner(store: &dyn Store) {
     change(store, "bob", named("first", None)).await.unwrap();
     let bob = user("bob");
@@ -111,6 +113,7 @@ pub async fn devices_are_noted_and_named(store: &dyn Store) {
         created_ms: NOW + created * 60_000,
         connected_ms: NOW + connected * 60_000,
         revoked_ms: None,
+        barred: false,
     };
     let devices = store.devices(&user("bob")).await.unwrap();
     // Of two notes in one batch the latest counts; which of them was "first" is not told.
@@ -136,7 +139,7 @@ pub async fn a_revoked_device_is_forgotten_but_listed(store: &dyn Store) {
     }
     store.note_devices(&[(device("bob:phone"), NOW)]).await.unwrap();
     let revoke = async |who: &str, at: u64| {
-        store.revoke_device(&device(who), NOW + at).await.unwrap().revoked_ms
+        store.revoke_device(&device(who), NOW + at, None).await.unwrap().unwrap().revoked_ms
     };
     assert_eq!(revoke("bob:phone", 5).await, Some(NOW + 5));
     assert!(!open_one(store, opening("bob:phone", false, 60)).await.present);
@@ -158,24 +161,155 @@ pub async fn a_revoked_device_is_forgotten_but_listed(store: &dyn Store) {
     assert_eq!(store.devices(&user("bob")).await.unwrap()[1].revoked_ms, Some(NOW + 9));
 }
 
-/// Ordered by user and device, above `after`, at most `limit`; only the revoked.
-pub async fn the_revoked_are_paged(store: &dyn Store) {
-    for (i, who) in (0..).zip(["b:z", "a:m", "b:a", "ab:c", "a:b"]) {
-        store.revoke_device(&device(who), NOW + i).await.unwrap();
+fn ban(issued_until: Option<u64>, barred: bool) -> Ban {
+    Ban { issued_until_ms: issued_until.map(|at| NOW + at), barred }
+}
+
+/// What is told of revocations above a number: whose, which device, what is refused.
+async fn told(store: &dyn Store, after: u64) -> Vec<(String, Ban)> {
+    let found = store.revocations(after, 100).await.unwrap();
+    assert!(found.iter().zip(found.iter().skip(1)).all(|(a, b)| a.number < b.number));
+    found
+        .into_iter()
+        .map(|r| match r.device {
+            Some(device) => (format!("{}:{device}", r.user), r.ban),
+            None => (r.user.to_string(), r.ban),
+        })
+        .collect()
+}
+
+/// Each change of what is refused gets the next number, and one row stands for a device or a user:
+/// who reads on from the last number that it has seen misses nothing.
+pub async fn revocations_are_numbered(store: &dyn Store) {
+    assert!(told(store, 0).await.is_empty());
+    for (i, who) in (0..).zip(["b:z", "a:m", "b:a"]) {
+        store.revoke_device(&device(who), NOW + i, None).await.unwrap().unwrap();
     }
     store.note_devices(&[(device("a:c"), NOW)]).await.unwrap();
-    let page = async |after: Option<&str>, limit| -> Vec<(String, u64)> {
-        let after: Option<Identity> = after.map(device);
-        let page = store.revoked(after.as_ref(), limit).await.unwrap();
-        page.into_iter().map(|(who, at)| (who.to_string(), at - NOW)).collect()
+    let all = |names: &[(&str, Ban)]| -> Vec<(String, Ban)> {
+        names.iter().map(|(name, ban)| ((*name).to_owned(), *ban)).collect()
     };
-    let all = page(None, 10).await;
-    let expected = [("a:b", 4), ("a:m", 1), ("ab:c", 3), ("b:a", 2), ("b:z", 0)];
-    assert_eq!(all, expected.map(|(who, at)| (who.to_owned(), at)));
-    assert_eq!(page(None, 2).await, all[..2]);
-    assert_eq!(page(Some("a:m"), 2).await, all[2..4]);
-    assert_eq!(page(Some("a:z"), 9).await, all[2..]);
-    assert!(page(Some("b:z"), 9).await.is_empty());
+    let (z, m, a) = (ban(Some(0), false), ban(Some(1), false), ban(Some(2), false));
+    assert_eq!(told(store, 0).await, all(&[("b:z", z), ("a:m", m), ("b:a", a)]));
+    let first = store.revocations(0, 1).await.unwrap().remove(0).number;
+    assert_eq!(told(store, first).await, all(&[("a:m", m), ("b:a", a)]));
+    let last = store.revocations(0, 9).await.unwrap()[2].number;
+    // The same again is told again: its time is later.
+    store.revoke_device(&device("b:z"), NOW + 9, Some(true)).await.unwrap().unwrap();
+    assert_eq!(told(store, last).await, all(&[("b:z", ban(Some(9), true))]));
+    assert_eq!(told(store, 0).await.len(), 3);
+    let kept = store.revoke_device(&device("b:z"), NOW + 10, None).await.unwrap().unwrap();
+    assert!(kept.barred);
+    let lifted = store.admit_device(&device("b:z")).await.unwrap().unwrap();
+    assert_eq!((lifted.barred, lifted.revoked_ms), (false, Some(NOW + 10)));
+    assert_eq!(told(store, last).await, all(&[("b:z", ban(Some(10), false))]));
+    assert_eq!(store.admit_device(&device("b:nobody")).await.unwrap(), None);
+}
+
+/// Many at once: every number is another one, and none is missed by who reads along.
+pub async fn concurrent_revocations_are_read_without_a_gap(store: &dyn Store) {
+    let names: Vec<Identity> = (0..16).map(|n| device(&format!("u{n}:d"))).collect();
+    let (mut after, mut seen) = (0, Vec::new());
+    for part in names.chunks(4) {
+        let tasks = part.iter().map(|who| store.revoke_device(who, NOW, None)).collect();
+        for done in super::support::join_all(tasks).await {
+            done.unwrap().unwrap();
+        }
+        let found = store.revocations(after, 100).await.unwrap();
+        after = found.last().unwrap().number;
+        seen.extend(found.into_iter().map(|r| r.user));
+    }
+    seen.sort();
+    seen.dedup();
+    assert_eq!(seen.len(), names.len());
+}
+
+/// A user is suspended and let in again, revoked, given another password: facts of their own, and each
+/// time what is kept for the devices ends.
+pub async fn what_is_refused_of_a_user_is_a_fact(store: &dyn Store) {
+    group(store, cid(1), &["alice", "bob"]).await;
+    let kept = async |who: &str| open_one(store, opening(who, false, 60)).await.present;
+    let at = |after: u64| UserChange { time_ms: NOW + after, ..UserChange::default() };
+    keep(store, &["bob:phone", "bob:laptop", "bobby:phone"]).await;
+    let suspended = UserChange { suspended: Some(true), ..at(5) };
+    let bob = change(store, "bob", suspended).await.unwrap();
+    assert_eq!((bob.suspended, bob.revoked_ms), (true, Some(NOW + 5)));
+    assert!(!kept("bob:phone").await && !kept("bob:laptop").await && kept("bobby:phone").await);
+    assert_eq!(told(store, 0).await, [("bob".to_owned(), ban(Some(5), true))]);
+    let lifted = UserChange { suspended: Some(false), ..at(7) };
+    let bob = change(store, "bob", lifted).await.unwrap();
+    assert_eq!((bob.suspended, bob.revoked_ms), (false, Some(NOW + 5)));
+    assert_eq!(store.user(&user("bob")).await.unwrap(), bob);
+    let number = store.revocations(0, 9).await.unwrap()[0].number;
+    // A first password takes nothing from anybody; another one does.
+    let password = |hash: &str, after| UserChange { password_hash: Some(hash.into()), ..at(after) };
+    assert_eq!(change(store, "bob", password("a", 8)).await.unwrap().revoked_ms, Some(NOW + 5));
+    assert!(told(store, number).await.is_empty());
+    keep(store, &["bob:phone"]).await;
+    assert_eq!(change(store, "bob", password("b", 9)).await.unwrap().revoked_ms, Some(NOW + 9));
+    assert_eq!(told(store, number).await, [("bob".to_owned(), ban(Some(9), false))]);
+    assert!(!kept("bob:phone").await);
+    let revoke = UserChange { revoke: true, ..at(11) };
+    assert_eq!(change(store, "bob", revoke).await.unwrap().revoked_ms, Some(NOW + 11));
+    // A name is no reason to end anything.
+    keep(store, &["bob:phone"]).await;
+    change(store, "bob", named("Bob", None)).await.unwrap();
+    assert!(kept("bob:phone").await);
+}
+
+/// A deleted user keeps its id and nothing else, and is refused for good.
+pub async fn a_deleted_user_leaves_its_id(store: &dyn Store) {
+    change(store, "bob", named("Bob", None)).await.unwrap();
+    let set = UserChange {
+        password_hash: Some("x".to_owned()),
+        share_reads: Some(false),
+        ..UserChange::default()
+    };
+    change(store, "bob", set).await.unwrap();
+    store.note_devices(&[(device("bob:phone"), NOW), (device("bobby:phone"), NOW)]).await.unwrap();
+    store.revoke_device(&device("bob:laptop"), NOW, None).await.unwrap().unwrap();
+    keep(store, &["bob:phone"]).await;
+    let delete = UserChange { delete: true, time_ms: NOW + 5, ..UserChange::default() };
+    let gone = change(store, "bob", delete.clone()).await.unwrap();
+    assert_eq!((gone.name.as_str(), &gone.password_hash, gone.suspended), ("", &None, true));
+    assert_eq!((gone.settings, gone.deleted_ms), (Settings::default(), Some(NOW + 5)));
+    assert!(store.devices(&user("bob")).await.unwrap().is_empty());
+    assert_eq!(store.devices(&user("bobby")).await.unwrap().len(), 1);
+    assert!(!open_one(store, opening("bob:phone", false, 60)).await.present);
+    assert_eq!(told(store, 0).await, [("bob".to_owned(), ban(Some(5), true))]);
+    // For good: lifting it, or deleting it again, changes nothing of that.
+    let lift = UserChange { suspended: Some(false), ..UserChange::default() };
+    assert!(change(store, "bob", lift).await.unwrap().suspended);
+    let again = change(store, "bob", UserChange { time_ms: NOW + 9, ..delete }).await.unwrap();
+    assert_eq!(again.deleted_ms, Some(NOW + 5));
+}
+
+/// Invented devices: a few of a user, and forgotten when no token of theirs can be valid.
+pub async fn devices_that_nobody_saw_are_bounded_and_forgotten(store: &dyn Store) {
+    let revoke = async |who: &str, at: u64| store.revoke_device(&device(who), NOW + at, None).await;
+    for n in 0..REVOKED_UNSEEN_MAX {
+        revoke(&format!("bob:d{n}"), u64::from(n)).await.unwrap().unwrap();
+    }
+    assert_eq!(revoke("bob:one-more", 0).await.unwrap(), Err(TooManyUnseen));
+    // One of them again, one that was there, and somebody else's.
+    store.note_devices(&[(device("bob:phone"), NOW)]).await.unwrap();
+    for who in ["bob:d3", "bob:phone", "eve:one-more"] {
+        revoke(who, 3).await.unwrap().unwrap();
+    }
+    store.revoke_device(&device("bob:d0"), NOW, Some(true)).await.unwrap().unwrap();
+    let forgotten = async |before: u64, limit| -> Vec<String> {
+        let mut found = store.forget_unseen(NOW + before, limit).await.unwrap();
+        found.sort();
+        found.iter().map(ToString::to_string).collect()
+    };
+    assert_eq!(forgotten(3, 9).await, ["bob:d1", "bob:d2"]);
+    assert_eq!((forgotten(5, 1).await.len(), forgotten(5, 9).await.len()), (1, 2));
+    assert!(forgotten(5, 9).await.is_empty());
+    let left = told(store, 0).await;
+    let has = |who: &str| left.iter().any(|(name, _)| name == who);
+    assert!(has("bob:phone") && has("bob:d0") && has("bob:d5"), "{left:?}");
+    assert!(!has("bob:d1") && !has("bob:d3") && !has("eve:one-more"), "{left:?}");
+    revoke("bob:one-more", 0).await.unwrap().unwrap();
 }
 
 /// The first request with a key has it; another with the same key is told so. Callers are apart.

@@ -3,12 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use argon2::Argon2;
-use argon2::password_hash::phc::PasswordHash;
-use argon2::password_hash::{PasswordHasher, PasswordVerifier};
-use godwit_core::ids::Identity;
+use godwit_core::ids::{Identity, UserId};
 use tokio::sync::Semaphore;
 
+use super::passwords::{Desks, too_common};
 use super::problem::{Kind, Problem};
 use crate::auth::keyring::EmbeddedKey;
 use crate::clock;
@@ -28,6 +26,8 @@ pub(crate) struct Accounts {
     queue: Arc<Semaphore>,
     /// Held by those whose password is hashed.
     hashing: Arc<Semaphore>,
+    /// What they hash in: never more than may hash.
+    desks: Arc<Desks>,
 }
 
 impl Accounts {
@@ -42,6 +42,7 @@ impl Accounts {
             key: key.clone(),
             queue: Arc::new(Semaphore::new(PASSWORD_HASHES_MAX + PASSWORD_QUEUE_MAX)),
             hashing: Arc::new(Semaphore::new(PASSWORD_HASHES_MAX)),
+            desks: Arc::default(),
         }
     }
 
@@ -71,8 +72,8 @@ impl Accounts {
         }
     }
 
-    /// Whether a new password keeps to its bounds.
-    pub(crate) fn check(&self, password: &Secret) -> Result<(), Problem> {
+    /// Whether a new password of a user keeps to its bounds and is none that everybody tries first.
+    pub(crate) fn check(&self, password: &Secret, user: &UserId) -> Result<(), Problem> {
         let (chars, bytes) = (password.expose().chars().count(), password.expose().len());
         if chars < self.password_chars_min {
             return Err(Problem::bad(format!(
@@ -85,14 +86,17 @@ impl Accounts {
                 "password must have at most {PASSWORD_BYTES_MAX} bytes"
             )));
         }
-        Ok(())
+        match too_common(password.expose(), user.as_str()) {
+            Some(why) => Err(Problem::bad(format!("password {why}; choose another"))),
+            None => Ok(()),
+        }
     }
 
     /// The hash to be stored: a PHC string with a salt of its own.
     pub(crate) async fn hash(&self, password: &Secret) -> Result<String, Problem> {
         let salt = clock::random::<16>().map_err(|_| Problem::no_randomness())?;
-        let password = password.clone();
-        self.work(move || hash(&password, &salt)).await?.ok_or_else(|| {
+        let (password, desks) = (password.clone(), Arc::clone(&self.desks));
+        self.work(move || desks.hash(&password, &salt)).await?.ok_or_else(|| {
             Problem::new(Kind::Internal, "the password cannot be hashed; this is a defect")
         })
     }
@@ -108,10 +112,11 @@ impl Accounts {
             return Ok(false);
         }
         let (password, stored) = (password.clone(), stored.map(str::to_owned));
+        let desks = Arc::clone(&self.desks);
         self.work(move || match stored {
-            Some(stored) => is_password_of(&password, &stored),
+            Some(stored) => desks.verify(&password, &stored),
             None => {
-                hash(&password, &[0; 16]);
+                desks.hash(&password, &[0; 16]);
                 false
             }
         })
@@ -143,22 +148,6 @@ impl Accounts {
             result
         });
         done.await.map_err(|_| Problem::new(Kind::Internal, "the password could not be checked"))
-    }
-}
-
-fn hash(password: &Secret, salt: &[u8; 16]) -> Option<String> {
-    let hashed: Result<PasswordHash, _> =
-        Argon2::default().hash_password_with_salt(password.expose().as_bytes(), salt);
-    hashed.ok().map(|hash| hash.to_string())
-}
-
-fn is_password_of(password: &Secret, stored: &str) -> bool {
-    match PasswordHash::new(stored) {
-        Ok(hash) => Argon2::default().verify_password(password.expose().as_bytes(), &hash).is_ok(),
-        Err(error) => {
-            tracing::error!(%error, "a stored password hash cannot be read");
-            false
-        }
     }
 }
 
@@ -194,13 +183,37 @@ mod tests {
     #[test]
     fn new_passwords_are_held_to_their_bounds() {
         let accounts = accounts(8);
-        for (text, fine) in
-            [("1234567", false), ("12345678", true), ("äöüäöüäö", true), ("", false)]
-        {
-            assert_eq!(accounts.check(&Secret::new(text)).is_ok(), fine, "{text}");
+        let check = |text: &str| accounts.check(&Secret::new(text), &UserId::new("dora").unwrap());
+        for (text, fine) in [
+            ("kiwi-17", false),
+            ("kiwi-178", true),
+            ("äöüäöüäß", true),
+            ("", false),
+            ("12345678", false),
+            ("dora2024", false),
+        ] {
+            assert_eq!(check(text).is_ok(), fine, "{text}");
         }
-        assert!(accounts.check(&Secret::new("x".repeat(PASSWORD_BYTES_MAX))).is_ok());
-        assert!(accounts.check(&Secret::new("x".repeat(PASSWORD_BYTES_MAX + 1))).is_err());
+        let long = "kiwi-and-plum-17".repeat(PASSWORD_BYTES_MAX / 16);
+        assert!(check(&long).is_ok() && check(&format!("{long}x")).is_err());
+    }
+
+    /// However many log in at once, memory is that of those who may hash at once.
+    #[tokio::test]
+    async fn many_logins_hash_in_the_same_memory() {
+        let (accounts, right) = (Arc::new(accounts(8)), Secret::new("correct horse"));
+        let hash = accounts.hash(&right).await.unwrap_or_default();
+        let tasks: Vec<_> = (0..PASSWORD_QUEUE_MAX)
+            .map(|_| {
+                let (accounts, right, hash) = (Arc::clone(&accounts), right.clone(), hash.clone());
+                tokio::spawn(async move { accounts.verify(&right, Some(&hash)).await.ok() })
+            })
+            .collect();
+        for task in tasks {
+            assert_eq!(task.await.unwrap(), Some(true));
+        }
+        let made = accounts.desks.free();
+        assert!((1..=PASSWORD_HASHES_MAX).contains(&made), "{made}");
     }
 
     #[tokio::test]

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, State};
-use godwit_core::bus::Signal;
+use axum::http::StatusCode;
 use godwit_core::ids::{DeviceId, Identity};
-use godwit_core::people::Device;
+use godwit_core::people::{Device, UserChange};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -15,6 +15,7 @@ use super::caller::Caller;
 use super::change::to_end;
 use super::problem::{Kind, Problem};
 use super::request::{self, Terms};
+use super::settings::change_user;
 use super::{Api, paging};
 use crate::clock;
 
@@ -51,6 +52,8 @@ pub(crate) struct View {
     connected_ms: u64,
     /// Tokens issued up to then are refused: milliseconds since 1970; null: never revoked.
     revoked_ms: Option<u64>,
+    /// No token is believed, whenever it was issued, until the device is let in again.
+    barred: bool,
 }
 
 impl From<&Device> for View {
@@ -61,6 +64,7 @@ impl From<&Device> for View {
             created_ms: device.created_ms,
             connected_ms: device.connected_ms,
             revoked_ms: device.revoked_ms,
+            barred: device.barred,
         }
     }
 }
@@ -142,17 +146,56 @@ pub(super) async fn patch(
     request::name(&wanted.name)?;
     asked.claim(&api).await?;
     let named = api.store.name_device(&identity, &wanted.name).await?;
-    let named = named.ok_or_else(|| {
-        Problem::new(Kind::NotFound, "no device of that id has ever been connected")
-    })?;
-    Ok(Json((&named).into()))
+    Ok(Json((&named.ok_or_else(unseen)?).into()))
+}
+
+/// Which, and how.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct HowTerms {
+    user: Option<String>,
+    bar: Option<String>,
 }
 
 /// Revokes a device: its connection is cut at once, what is kept for it is forgotten, and its tokens
 /// issued until now are refused everywhere (as are those that do not say when they were issued). A
-/// token issued later lets it in again. A device need not be known to be revoked.
+/// token issued later lets it in again, unless it is barred: then none does, whatever it says, until
+/// the bar is lifted. A device need not be known to be revoked.
 #[utoipa::path(
     delete, path = "/v1/devices/{device}", tag = "devices",
+    params(
+        ("device" = String, Path, description = "the device's id"),
+        ("user" = Option<String>, Query, description = "whose; needed with the admin token"),
+        ("bar" = Option<bool>, Query, description = "true: later tokens are refused, too"),
+    ),
+    responses(
+        (status = 200, description = "the device after it", body = View),
+        (status = 403, description = "another user's", body = Problem),
+        (status = 409, description = "too many revoked devices that never connected", body = Problem),
+    ),
+)]
+pub(super) async fn revoke(
+    State(api): State<Arc<Api>>,
+    Path(device): Path<String>,
+    Terms(how): Terms<HowTerms>,
+    asked: Asked,
+) -> Result<Json<View>, Problem> {
+    let bar = request::flag(how.bar.as_deref(), "bar")?.then_some(true);
+    let identity = named(&asked, &Whose { user: how.user }, &device)?;
+    asked.claim(&api).await?;
+    to_end(async move {
+        let revoked = api.store.revoke_device(&identity, clock::now_ms(), bar).await?;
+        let device = revoked
+            .map_err(|many| Problem::new(Kind::Conflict, format!("{many}: DELETE /v1/devices")))?;
+        api.revoked().await;
+        Ok(Json((&device).into()))
+    })
+    .await
+}
+
+/// Lifts the bar of a device. Tokens issued before it was revoked stay refused; a later one lets it in.
+#[utoipa::path(
+    delete, path = "/v1/devices/{device}/bar", tag = "devices",
     params(
         ("device" = String, Path, description = "the device's id"),
         ("user" = Option<String>, Query, description = "whose; needed with the admin token"),
@@ -160,9 +203,10 @@ pub(super) async fn patch(
     responses(
         (status = 200, description = "the device after it", body = View),
         (status = 403, description = "another user's", body = Problem),
+        (status = 404, description = "it was never seen", body = Problem),
     ),
 )]
-pub(super) async fn revoke(
+pub(super) async fn admit(
     State(api): State<Arc<Api>>,
     Path(device): Path<String>,
     Terms(whose): Terms<Whose>,
@@ -171,11 +215,36 @@ pub(super) async fn revoke(
     let identity = named(&asked, &whose, &device)?;
     asked.claim(&api).await?;
     to_end(async move {
-        let time_ms = clock::now_ms();
-        let device = api.store.revoke_device(&identity, time_ms).await?;
-        let time_ms = device.revoked_ms.unwrap_or(time_ms);
-        api.announce.signal(&[Signal::Revoked { device: identity, time_ms }]);
+        let admitted = api.store.admit_device(&identity).await?;
+        let device = admitted.ok_or_else(unseen)?;
+        api.revoked().await;
         Ok(Json((&device).into()))
     })
     .await
+}
+
+/// Revokes all devices of a user, the asking one too, those that nobody has seen yet included: their
+/// connections are cut, what is kept for them is forgotten, and all tokens issued until now are refused.
+#[utoipa::path(
+    delete, path = "/v1/devices", tag = "devices",
+    params(("user" = Option<String>, Query, description = "whose; needed with the admin token")),
+    responses(
+        (status = 204, description = "revoked"),
+        (status = 403, description = "another user's", body = Problem),
+    ),
+)]
+pub(super) async fn revoke_all(
+    State(api): State<Arc<Api>>,
+    Terms(whose): Terms<Whose>,
+    asked: Asked,
+) -> Result<StatusCode, Problem> {
+    let user = asked.caller.subject(whose.user.as_deref())?;
+    asked.claim(&api).await?;
+    let change = UserChange { revoke: true, ..UserChange::default() };
+    change_user(&api, user, change, &asked.if_match).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn unseen() -> Problem {
+    Problem::new(Kind::NotFound, "no device of that id has ever been connected")
 }

@@ -34,14 +34,14 @@ pub(crate) struct Token {
     expires_ms: u64,
 }
 
-/// Gives a token of the embedded issuer for a local account's password. Tries are counted by user and
-/// by address, right or wrong; beyond the rate they are answered 429.
+/// Gives a token of the embedded issuer for a local account's password. Wrong ones are counted by user
+/// and address, and by user; beyond the rates tries are answered 429.
 #[utoipa::path(
     post, path = "/v1/login", tag = "users", request_body = Login, security(()),
     responses(
         (status = 200, description = "the token", body = Token),
         (status = 401, description = "no such user, or not the password", body = Problem),
-        (status = 403, description = "accounts are off", body = Problem),
+        (status = 403, description = "accounts are off, or the user is suspended", body = Problem),
     ),
 )]
 pub(super) async fn login(
@@ -55,12 +55,18 @@ pub(super) async fn login(
     let user = request::user_id(&wanted.user, "user")?;
     let device =
         DeviceId::new(&wanted.device).map_err(|error| Problem::bad(format!("device {error}")))?;
-    api.rates.login(from, &user)?;
+    let tried = api.rates.login(from, &user)?;
     let known = api.store.user(&user).await?;
     // The same work whether there is such an account or not.
     if !api.accounts.verify(&wanted.password, known.password_hash.as_deref()).await? {
         return Err(Problem::new(Kind::Unauthorized, "no such user, or not the password"));
     }
-    let (token, expires_ms) = api.accounts.token(&Identity { user, device }, clock::now_ms())?;
+    tried.was_right();
+    if known.suspended {
+        return Err(Problem::new(Kind::Forbidden, "the user is suspended"));
+    }
+    // Above the moment at which its tokens were last revoked, also within the same millisecond.
+    let now_ms = clock::now_ms().max(known.revoked_ms.map_or(0, |at| at + 1));
+    let (token, expires_ms) = api.accounts.token(&Identity { user, device }, now_ms)?;
     Ok(Json(Token { token: token.expose().to_owned(), expires_ms }))
 }

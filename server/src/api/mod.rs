@@ -34,6 +34,7 @@ mod login;
 mod members;
 mod messages;
 mod paging;
+mod passwords;
 mod problem;
 mod rates;
 mod receipts;
@@ -52,6 +53,7 @@ pub(crate) use router::router;
 use crate::audit::Audit;
 use crate::auth::Doorkeeper;
 use crate::auth::keyring::AdminToken;
+use crate::auth::watch::Watch;
 use caller::Caller;
 use problem::Problem;
 
@@ -65,6 +67,8 @@ pub(crate) struct Api {
     pub(crate) announce: Arc<dyn Announce>,
     /// Judges device tokens.
     pub(crate) door: Arc<Doorkeeper>,
+    /// Puts in force here what was revoked.
+    pub(crate) revocations: Arc<Watch>,
     /// The operators' token.
     pub(crate) admin: AdminToken,
     /// What is done, written down.
@@ -97,6 +101,15 @@ impl Api {
         let found = self.store.conversation(id).await?.ok_or_else(Problem::no_conversation)?;
         let floor = caller.member(&found)?.map_or(Seq::ZERO, |member| member.visible_seq);
         Ok((found, floor))
+    }
+
+    /// Something was revoked (or let in again) and is durable: in force here when this returns, and
+    /// elsewhere as soon as the signal arrives, or at the next look.
+    async fn revoked(&self) {
+        if let Err(error) = self.revocations.look().await {
+            tracing::warn!(stage = "rest", %error, "a revocation is in force a moment later");
+        }
+        self.announce.signal(&[Signal::Revoked]);
     }
 
     /// Whoever remembers these users' settings or blocks forgets them.

@@ -34,6 +34,13 @@ pub(crate) struct View {
     created_ms: Option<u64>,
     /// When the user was last online: milliseconds since 1970; null: not known.
     last_seen_ms: Option<u64>,
+    /// Tokens of all devices issued up to then are refused: milliseconds since 1970; null: there was no
+    /// such moment. A new password is one, too.
+    revoked_ms: Option<u64>,
+    /// No token of the user is believed until an operator lifts it.
+    suspended: bool,
+    /// When the user was deleted: milliseconds since 1970; null: it is there.
+    deleted_ms: Option<u64>,
 }
 
 fn shown(user: &User) -> Response {
@@ -43,6 +50,9 @@ fn shown(user: &User) -> Response {
         account: user.password_hash.is_some(),
         created_ms: (user.created_ms > 0).then_some(user.created_ms),
         last_seen_ms: user.last_seen_ms,
+        revoked_ms: user.revoked_ms,
+        suspended: user.suspended,
+        deleted_ms: user.deleted_ms,
     };
     (etag::header(&etag::of_version(user.version)), Json(view)).into_response()
 }
@@ -102,9 +112,10 @@ pub(super) async fn create(
     let wanted: Create = request::json(&body)?;
     let id = request::user_id(&wanted.id, "id")?;
     request::name(wanted.name.as_deref().unwrap_or_default())?;
-    api.accounts.check(&wanted.password)?;
+    api.accounts.check(&wanted.password, &id)?;
     if !operator {
-        api.rates.login(from, &id)?;
+        // Nothing is guessed here that is not told anyway; but a hash is work.
+        api.rates.login(from, &id)?.was_right();
     }
     // A stranger's keys are held apart by what they ask for: without a token there is no caller.
     let scope = caller.map_or_else(|| format!("signup {id}"), |caller| caller.scope());
@@ -221,8 +232,8 @@ pub(crate) struct NewPassword {
 }
 
 /// Changes the password of a local account: one's own with the old one, any with the admin token
-/// (which also makes an account of a user who has none). Tokens that were given stay valid: revoke
-/// the devices to end them.
+/// (which also makes an account of a user who has none). All tokens that were given until then end with
+/// it, the asking one too, and the connections that showed them: log in again.
 #[utoipa::path(
     put, path = "/v1/users/{user}/password", tag = "users", request_body = NewPassword,
     params(("user" = String, Path, description = "the user's id")),
@@ -242,11 +253,11 @@ pub(super) async fn password(
     api.accounts.are_on()?;
     let user = own(&asked.caller, &user)?;
     let wanted: NewPassword = request::json(&asked.body)?;
-    api.accounts.check(&wanted.password)?;
+    api.accounts.check(&wanted.password, &user)?;
     let known = api.store.user(&user).await?;
     if asked.caller.identity().is_some() {
         let old = wanted.old.ok_or_else(|| Problem::bad("old is missing: the password so far"))?;
-        api.rates.login(from, &user)?;
+        let tried = api.rates.login(from, &user)?;
         let stored = known.password_hash.as_deref();
         if !api.accounts.verify(&old, stored).await? {
             // A repetition finds the new one in force.
@@ -254,6 +265,7 @@ pub(super) async fn password(
             let wrong = || Problem::new(Kind::Forbidden, "old is not the password");
             return if done { Ok(StatusCode::NO_CONTENT) } else { Err(wrong()) };
         }
+        tried.was_right();
     }
     asked.claim_without_body(&api).await?;
     let change = UserChange {
@@ -271,4 +283,71 @@ pub(super) async fn password(
         )),
         Err(problem) => Err(problem),
     }
+}
+
+/// Suspends a user: connections are cut, what is kept for the devices is forgotten, and no token is
+/// believed, whenever it was issued, until it is lifted. Operators only.
+#[utoipa::path(
+    put, path = "/v1/users/{user}/suspension", tag = "users",
+    params(
+        ("user" = String, Path, description = "the user's id"),
+        ("If-Match" = Option<String>, Header, description = "the ETag of the state that may be changed"),
+    ),
+    responses(
+        (status = 200, description = "the user after it", body = View),
+        (status = 403, description = "not an operator", body = Problem),
+        (status = 412, description = "it has changed meanwhile", body = Problem),
+    ),
+)]
+pub(super) async fn suspend(
+    State(api): State<Arc<Api>>,
+    Path(user): Path<String>,
+    asked: Asked,
+) -> Result<Response, Problem> {
+    set_suspended(&api, &user, &asked, true).await
+}
+
+/// Lifts a suspension. Tokens issued before it stay refused; later ones are believed. Operators only.
+#[utoipa::path(
+    delete, path = "/v1/users/{user}/suspension", tag = "users",
+    params(
+        ("user" = String, Path, description = "the user's id"),
+        ("If-Match" = Option<String>, Header, description = "the ETag of the state that may be changed"),
+    ),
+    responses(
+        (status = 200, description = "the user after it", body = View),
+        (status = 403, description = "not an operator", body = Problem),
+        (status = 409, description = "the user was deleted", body = Problem),
+        (status = 412, description = "it has changed meanwhile", body = Problem),
+    ),
+)]
+pub(super) async fn lift(
+    State(api): State<Arc<Api>>,
+    Path(user): Path<String>,
+    asked: Asked,
+) -> Result<Response, Problem> {
+    set_suspended(&api, &user, &asked, false).await
+}
+
+async fn set_suspended(
+    api: &Arc<Api>,
+    user: &str,
+    asked: &Asked,
+    on: bool,
+) -> Result<Response, Problem> {
+    if asked.caller.identity().is_some() {
+        return Err(Problem::new(Kind::Forbidden, "only operators suspend users"));
+    }
+    let user = request::user_id(user, "the path")?;
+    asked.claim(api).await?;
+    let known = api.store.user(&user).await?;
+    if known.deleted_ms.is_some() && !on {
+        return Err(Problem::new(Kind::Conflict, "the user was deleted, which is for good"));
+    }
+    // Asked again it is the same state: the moment of the first one counts.
+    if known.suspended == on {
+        return Ok(shown(&known));
+    }
+    let change = UserChange { suspended: Some(on), ..UserChange::default() };
+    Ok(shown(&change_user(api, user, change, &asked.if_match).await?))
 }

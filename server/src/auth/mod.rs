@@ -1,16 +1,17 @@
 //! Who comes in and what they may do: CONTRACT.md, "Connecting" and "Topics of a device".
 //!
 //! Read it in this order: [`token`], when a token is believed; [`issuer`] and [`keyring`], by whom
-//! it is signed; [`operators`], who may do more; [`revoked`], whose tokens are refused all the same; [`topics`] over [`filter`], what
+//! it is signed; [`operators`], who may do more; [`revoked`], whose tokens are refused all the same,
+//! and [`watch`], how that gets here; [`topics`] over [`filter`], what
 //! its bearer may do; [`Doorkeeper`] here, which is the broker's gate and REST's judge of tokens.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytestring::ByteString;
-use godwit_core::bus::{Announcement, Listen, Signal};
 use godwit_core::edge::{Action, Admitted, Code, Credentials, Gate, Grant, Outcome, Task, Version};
 use godwit_core::ids::Identity;
-use godwit_core::store::Store;
+use godwit_core::people::Revocation;
 use parking_lot::RwLock;
 
 pub(crate) mod filter;
@@ -22,9 +23,10 @@ mod revoked;
 mod tests;
 pub(crate) mod token;
 mod topics;
+pub(crate) mod watch;
 
 use crate::audit::{Act, Audit};
-use crate::failure::{Failure, Result};
+use crate::failure::Result;
 use crate::{clock, config};
 use issuer::Issuer;
 use keyring::EmbeddedKey;
@@ -37,6 +39,12 @@ pub(crate) const EMBEDDED_ISSUER: &str = "godwit";
 
 /// Characters of a claimed client id in the audit trail: a true one has at most 129.
 const CLAIMED_CHARS_MAX: usize = 130;
+
+/// How long after a moment a token that was issued before it may still be valid.
+pub(crate) fn tokens_end(config: &config::Config) -> Duration {
+    // Leeway at both ends, and the seconds that issuers may round.
+    config.auth.token_age_max + 2 * config.auth.leeway + Duration::from_secs(3)
+}
 
 /// Implements the broker's gate by tokens.
 #[derive(Debug)]
@@ -78,28 +86,23 @@ impl Doorkeeper {
         Ok(())
     }
 
-    /// Reads the revoked devices, before anybody is let in. What is revoked from the moment on that
-    /// it listens to the bus is known too.
-    pub(crate) async fn load_revoked(&self, store: &dyn Store) -> Result<()> {
-        let count = self.revoked.load(store).await.map_err(|error| {
-            Failure::new(
-                format!("the revoked devices cannot be read: {error}"),
-                "Without them revoked devices would be let in; mend the store and start again.",
-            )
-        })?;
-        if count > 0 {
-            tracing::info!(count, "devices are revoked");
-        }
-        Ok(())
+    /// From now on what this says is refused, and nothing else of that device or user.
+    pub(crate) fn learn(&self, revocation: &Revocation) {
+        self.revoked.note(revocation);
+    }
+
+    /// Forgets what was revoked of devices whose tokens have all ended.
+    pub(crate) fn forget(&self, devices: &[Identity]) {
+        self.revoked.forget(devices);
     }
 
     /// Believes a token, or says why not.
     pub(crate) fn verify(&self, token: &[u8]) -> std::result::Result<Verified, Refused> {
         let issuers = Arc::clone(&self.issuers.read());
         let verified = token::verify(token, &issuers, self.times, (self.clock)())?;
-        if self.revoked.refuses(&verified.identity, verified.issued_ms, self.times.leeway) {
+        if self.revoked.refuses(&verified.identity, verified.issued_ms) {
             return Err(Refused::Untimely(
-                "the device was revoked; a token issued later is needed",
+                "the device or its user was revoked; a token issued later is needed",
             ));
         }
         Ok(verified)
@@ -176,17 +179,8 @@ impl Gate for Doorkeeper {
     }
 
     fn holds(&self, who: &Admitted) -> bool {
-        who.identity.as_ref().is_none_or(|identity| {
-            !self.revoked.refuses(identity, who.issued_ms, self.times.leeway)
-        })
-    }
-}
-
-impl Listen for Doorkeeper {
-    fn announced(&self, _: &[Announcement]) {}
-
-    fn signalled(&self, signals: &[Signal]) {
-        self.revoked.signalled(signals);
+        let identity = who.identity.as_ref();
+        identity.is_none_or(|identity| !self.revoked.refuses(identity, who.issued_ms))
     }
 }
 

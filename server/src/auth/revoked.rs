@@ -1,80 +1,68 @@
-//! Revoked devices: which, and until when their tokens are refused.
+//! Whose tokens are refused: devices and users that were revoked, and until when.
 //!
-//! A revocation at the time R refuses every token of the device that was issued until R: those whose
-//! `iat` is not above R, and those without `iat`, for nobody knows when they were issued. What has to
-//! be thought of is the unit: `iat` counts seconds (RFC 7519; fractions are allowed and rare), R is in
-//! milliseconds. A token minted at 12.3 s says 12; the device is revoked at 12.5 s; so `iat` = 12.0
-//! must not be above R. It is not (12,000 <= 12,500). The price: a token with whole seconds that is
-//! minted after the revocation, at 12.8 s, says 12 too and is refused; from 13.0 s on it is good. The
-//! embedded issuer writes milliseconds, so its tokens are good from the next millisecond on.
+//! A revocation at the time R refuses every token that was issued until R, and those that do not say
+//! when they were issued. `iat` is the issuer's own word, so what counts is the earliest moment at
+//! which a token may have been made: see [`super::token`]. A token from the future is not believed at
+//! all. Who must stay out whatever tokens say is *barred*: a device, or (suspended) a user.
 //!
-//! An issuer whose clock is ahead would date a token after a revocation that came later. So the time
-//! that `auth.leeway` allows clocks to differ is added to R, as it is to `exp`.
-//!
-//! A revocation is kept for good: how long before it a token may have been issued is not bounded, for
-//! `exp` is held to `auth.token_age_max` from now and not from `iat`. At about 150 bytes each a million
-//! of them are 150 MB in memory; the store holds as many rows.
+//! Bans come from the store's numbered revocations ([`super::watch`]). A device's own ban is forgotten
+//! when it never connected and no token issued until R can be valid any more; all others are kept: a
+//! device that was there counts among its user's devices, which are bounded. At about 200 bytes each a
+//! million of them are 200 MB in memory; the store holds as many rows.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
-use godwit_core::bus::Signal;
-use godwit_core::ids::Identity;
-use godwit_core::store::{Error, Store};
+use godwit_core::ids::{Identity, UserId};
+use godwit_core::people::{Ban, Revocation};
 use parking_lot::RwLock;
 
-/// Devices of one page when they are read at the start.
-const PAGE: u32 = 1000;
-
-/// The revoked devices, with the milliseconds since 1970 of their (last) revocation.
+/// What is refused.
 #[derive(Debug, Default)]
-pub(super) struct Revoked(RwLock<HashMap<Identity, u64>>);
+pub(super) struct Revoked(RwLock<Bans>);
+
+#[derive(Debug, Default)]
+struct Bans {
+    /// Of all devices of a user.
+    users: HashMap<UserId, Ban>,
+    devices: HashMap<Identity, Ban>,
+}
 
 impl Revoked {
-    /// Reads what the store holds, beside what is noted meanwhile.
-    pub(super) async fn load(&self, store: &dyn Store) -> Result<usize, Error> {
-        let mut after: Option<Identity> = None;
-        let mut count = 0;
-        loop {
-            let page = store.revoked(after.as_ref(), PAGE).await?;
-            count += page.len();
-            after = page.last().map(|(device, _)| device.clone());
-            let full = page.len() >= PAGE as usize;
-            for (device, at_ms) in page {
-                self.note(device, at_ms);
+    /// Notes what stands now of a device or of a user.
+    pub(super) fn note(&self, revocation: &Revocation) {
+        let Revocation { user, device, ban, .. } = revocation;
+        let (mut bans, none) = (self.0.write(), *ban == Ban::default());
+        match device {
+            Some(device) => {
+                let identity = Identity { user: user.clone(), device: device.clone() };
+                if none {
+                    bans.devices.remove(&identity);
+                } else {
+                    bans.devices.insert(identity, *ban);
+                }
             }
-            if !full {
-                return Ok(count);
+            None if none => {
+                bans.users.remove(user);
             }
-        }
-    }
-
-    fn note(&self, device: Identity, at_ms: u64) {
-        let mut revoked = self.0.write();
-        let known = revoked.entry(device).or_default();
-        *known = (*known).max(at_ms);
-    }
-
-    /// Notes what is told.
-    pub(super) fn signalled(&self, signals: &[Signal]) {
-        for signal in signals {
-            if let Signal::Revoked { device, time_ms } = signal {
-                self.note(device.clone(), *time_ms);
+            None => {
+                bans.users.insert(user.clone(), *ban);
             }
         }
     }
 
-    /// Whether a right that was issued then has ended.
-    pub(super) fn refuses(
-        &self,
-        device: &Identity,
-        issued_ms: Option<u64>,
-        leeway: Duration,
-    ) -> bool {
-        let leeway_ms = u64::try_from(leeway.as_millis()).unwrap_or(u64::MAX);
-        self.0.read().get(device).is_some_and(|at_ms| {
-            issued_ms.is_none_or(|issued_ms| issued_ms <= at_ms.saturating_add(leeway_ms))
-        })
+    /// Forgets devices whose tokens have all ended.
+    pub(super) fn forget(&self, devices: &[Identity]) {
+        let mut bans = self.0.write();
+        for device in devices {
+            bans.devices.remove(device);
+        }
+    }
+
+    /// Whether a right that was issued then (milliseconds since 1970; `None`: nobody knows) has ended.
+    pub(super) fn refuses(&self, who: &Identity, issued_ms: Option<u64>) -> bool {
+        let bans = self.0.read();
+        let refuses = |ban: &Ban| ban.refuses(issued_ms);
+        bans.users.get(&who.user).is_some_and(refuses) || bans.devices.get(who).is_some_and(refuses)
     }
 }
 
@@ -82,33 +70,45 @@ impl Revoked {
 mod tests {
     use super::*;
 
+    fn ban(issued_until_ms: Option<u64>, barred: bool) -> Ban {
+        Ban { issued_until_ms, barred }
+    }
+
     #[test]
-    fn what_was_issued_until_then_is_refused() {
+    fn a_device_and_its_user_are_refused_each_by_its_own_ban() {
         let revoked = Revoked::default();
-        let device = |name: &str| -> Identity { name.parse().unwrap() };
-        let note = |time_ms| {
-            revoked.signalled(&[Signal::Revoked { device: device("alice:phone"), time_ms }]);
+        let note = |user: &str, device: Option<&str>, ban| {
+            let user = user.parse().unwrap();
+            let device = device.map(|device| device.parse().unwrap());
+            revoked.note(&Revocation { number: 1, user, device, ban });
         };
-        note(12_500);
-        note(12_400);
-        let refuses = |name, issued_ms, leeway_ms| {
-            revoked.refuses(&device(name), issued_ms, Duration::from_millis(leeway_ms))
-        };
-        for (name, issued_ms, leeway_ms, expected) in [
-            ("alice:phone", None, 0, true),
-            ("alice:phone", Some(0), 0, true),
-            ("alice:phone", Some(12_000), 0, true),
-            ("alice:phone", Some(12_500), 0, true),
-            ("alice:phone", Some(12_501), 0, false),
-            ("alice:phone", Some(13_000), 0, false),
-            ("alice:phone", Some(13_000), 500, true),
-            ("alice:phone", Some(13_001), 500, false),
-            ("alice:laptop", None, 0, false),
-            ("bob:phone", Some(0), 0, false),
+        let refuses = |name: &str, issued_ms| revoked.refuses(&name.parse().unwrap(), issued_ms);
+        note("alice", Some("phone"), ban(Some(12_500), false));
+        for (name, issued_ms, expected) in [
+            ("alice:phone", None, true),
+            ("alice:phone", Some(0), true),
+            ("alice:phone", Some(12_500), true),
+            ("alice:phone", Some(12_501), false),
+            ("alice:laptop", None, false),
+            ("bob:phone", Some(0), false),
         ] {
-            assert_eq!(refuses(name, issued_ms, leeway_ms), expected, "{name} {issued_ms:?}");
+            assert_eq!(refuses(name, issued_ms), expected, "{name} {issued_ms:?}");
         }
-        note(14_000);
-        assert!(refuses("alice:phone", Some(13_001), 0));
+        // Barred: whatever the token says. Let in again: the time still counts.
+        note("alice", Some("phone"), ban(Some(12_500), true));
+        assert!(refuses("alice:phone", Some(u64::MAX)) && !refuses("alice:laptop", Some(0)));
+        note("alice", Some("phone"), ban(Some(12_500), false));
+        assert!(refuses("alice:phone", Some(12_500)) && !refuses("alice:phone", Some(12_501)));
+        // All devices of a user, also those that nobody has seen yet.
+        note("alice", None, ban(Some(20_000), false));
+        assert!(refuses("alice:phone", Some(20_000)) && refuses("alice:new", Some(20_000)));
+        assert!(!refuses("alice:new", Some(20_001)) && !refuses("bob:phone", Some(1)));
+        note("bob", None, ban(None, true));
+        assert!(refuses("bob:phone", Some(u64::MAX)));
+        note("bob", None, Ban::default());
+        assert!(!refuses("bob:phone", None));
+        revoked.forget(&["alice:phone".parse().unwrap()]);
+        note("alice", None, Ban::default());
+        assert!(!refuses("alice:phone", Some(0)));
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
+use godwit_core::people::{Ban, Revocation};
 use jsonwebtoken::jwk::{Jwk, JwkSet};
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use proptest::prelude::*;
@@ -243,6 +244,41 @@ fn claims_are_judged() {
     assert_eq!((verified.publish, verified.subscribe), (vec!["a/#".into()], vec!["c".into()]));
 }
 
+/// A revocation by time alone is bypassed by a token that says to come from the future.
+#[test]
+fn the_time_of_issue_is_bounded() {
+    let mut door = door(false);
+    let verify = |door: &Door, claims| {
+        door.door.verify(sign(Algorithm::EdDSA, None, &claims, &keys().ed).as_bytes())
+    };
+    let at = |iat: f64| with(claims("ed"), "iat", json!(iat));
+    let now = NOW_S as f64;
+    // A whole second may be rounded up; a fraction is exact.
+    for (iat, fine) in [
+        (now, true),
+        (now + 1.0, true),
+        (now + 2.0, false),
+        (now + 0.4, false),
+        (now + 86_400.0, false),
+    ] {
+        let verified = verify(&door, at(iat));
+        assert_eq!(verified.is_ok(), fine, "{iat}: {verified:?}");
+        if let Err(refused) = verified {
+            assert!(matches!(refused, Refused::Untimely(_)), "{refused:?}");
+        }
+    }
+    // What counts is the earliest moment at which it may have been issued.
+    assert_eq!(verify(&door, at(now - 5.0)).unwrap().issued_ms, Some((NOW_S - 6) * 1000));
+    assert_eq!(verify(&door, at(now - 4.5)).unwrap().issued_ms, Some((NOW_S - 5) * 1000 + 500));
+    door.door.times.leeway = Duration::from_secs(10);
+    assert_eq!(verify(&door, at(now - 4.5)).unwrap().issued_ms, Some((NOW_S - 15) * 1000 + 500));
+    assert!(verify(&door, at(now + 10.4)).is_err() && verify(&door, at(now + 9.9)).is_ok());
+    // No token lives longer than it may, so that a revocation can be forgotten.
+    let year = 365 * 86_400;
+    let old = with(with(claims("ed"), "iat", json!(NOW_S - year)), "exp", json!(NOW_S + year / 2));
+    assert!(matches!(verify(&door, old), Err(Refused::Bad(why)) if why.contains("iat")));
+}
+
 #[test]
 fn leeway_moves_both_ends() {
     let mut door = door(false);
@@ -415,7 +451,9 @@ async fn a_revoked_device_neither_comes_in_nor_speaks() {
     assert!(door.door.holds(&admitted) && !door.door.authorize(&admitted, topic).is_denied());
 
     let device: Identity = "alice:phone".parse().unwrap();
-    door.door.signalled(&[Signal::Revoked { device, time_ms: (NOW_S - 7) * 1000 }]);
+    let ban = Ban { issued_until_ms: Some((NOW_S - 7) * 1000), barred: false };
+    let Identity { user, device } = device;
+    door.door.learn(&Revocation { number: 1, user, device: Some(device), ban });
     // A will that is due now is asked for like any other publish.
     assert!(!door.door.holds(&admitted) && door.door.authorize(&admitted, topic).is_denied());
     assert_eq!(connect(&before).await.unwrap_err(), Code::NOT_AUTHORIZED);

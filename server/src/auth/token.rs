@@ -6,6 +6,7 @@ use godwit_core::ids::{DeviceId, Identity, UserId};
 use jsonwebtoken::{Header, Validation, decode, decode_header};
 use serde::{Deserialize, Serialize};
 
+use super::EMBEDDED_ISSUER;
 use super::filter::is_valid;
 use super::issuer::Issuer;
 
@@ -36,7 +37,8 @@ pub(crate) struct Verified {
     pub(crate) publish: Vec<String>,
     /// Plain filters that it may subscribe.
     pub(crate) subscribe: Vec<String>,
-    /// Milliseconds since 1970 when it was issued, by its own word; `None`: it does not say.
+    /// The earliest moment at which it may have been issued, in milliseconds since 1970: its `iat`,
+    /// less what an issuer outside of this server may be off. `None`: it does not say.
     pub(crate) issued_ms: Option<u64>,
     /// Milliseconds since 1970 when it ends, leeway included.
     pub(crate) expires_ms: u64,
@@ -110,7 +112,7 @@ pub(crate) fn verify(
         jsonwebtoken::dangerous::insecure_decode_claims(token).map_err(|_| NO_TOKEN)?;
     let issuer = choose(issuers, named.iss.as_deref())?;
     let claims = signed(token, &header, issuer)?;
-    believe(claims, times, now_ms)
+    believe(claims, issuer.name == EMBEDDED_ISSUER, times, now_ms)
 }
 
 fn choose<'a>(issuers: &'a [Issuer], name: Option<&str>) -> Result<&'a Issuer, Refused> {
@@ -148,7 +150,8 @@ fn signed(token: &[u8], header: &Header, issuer: &Issuer) -> Result<Claims, Refu
     })
 }
 
-fn believe(claims: Claims, times: Times, now_ms: u64) -> Result<Verified, Refused> {
+/// `embedded`: signed by this server, whose clock is its own.
+fn believe(claims: Claims, embedded: bool, times: Times, now_ms: u64) -> Result<Verified, Refused> {
     let leeway_ms = millis(times.leeway);
     let exp_ms = numeric_date(&claims.exp).ok_or(Refused::Bad("the token's exp is no time"))?;
     let expires_ms = exp_ms.saturating_add(leeway_ms);
@@ -167,7 +170,7 @@ fn believe(claims: Claims, times: Times, now_ms: u64) -> Result<Verified, Refuse
     }
     let issued_ms = match &claims.iat {
         None => None,
-        Some(iat) => Some(numeric_date(iat).ok_or(Refused::Bad("the token's iat is no time"))?),
+        Some(iat) => Some(issued(iat, exp_ms, embedded, times, now_ms)?),
     };
     let identity = identity(&claims)
         .ok_or(Refused::Bad("the token's sub and dev must be 1-64 of A-Z a-z 0-9 _ . -"))?;
@@ -179,6 +182,35 @@ fn believe(claims: Claims, times: Times, now_ms: u64) -> Result<Verified, Refuse
         issued_ms,
         expires_ms,
     })
+}
+
+/// When a token was issued at the earliest. `iat` mostly counts whole seconds, which an issuer may have
+/// rounded up, and its clock may be ahead by the leeway: both are allowed, and neither may date a token
+/// after a revocation that came later. What is further in the future is not believed yet. The price: a
+/// token in whole seconds that is issued within a second after its device was revoked is refused, too.
+/// The embedded issuer writes milliseconds of this server's own clock, so its tokens are good from the
+/// next millisecond on.
+fn issued(
+    iat: &serde_json::Number,
+    exp_ms: u64,
+    embedded: bool,
+    times: Times,
+    now_ms: u64,
+) -> Result<u64, Refused> {
+    let iat_ms = numeric_date(iat).ok_or(Refused::Bad("the token's iat is no time"))?;
+    let rounded_ms = if iat_ms.is_multiple_of(1000) { 1000 } else { 0 };
+    let off_ms = millis(times.leeway).saturating_add(rounded_ms);
+    // A login right after a new password is dated a millisecond behind it, wherever the clock stands.
+    let ahead_ms = if embedded { off_ms.max(1000) } else { off_ms };
+    if iat_ms > now_ms.saturating_add(ahead_ms) {
+        return Err(Refused::Untimely("the token's iat is in the future; see auth.leeway"));
+    }
+    // So that a revocation can be forgotten when so much time has passed.
+    let end_ms = iat_ms.saturating_add(millis(times.age_max)).saturating_add(off_ms + 1000);
+    if exp_ms > end_ms {
+        return Err(Refused::Bad("the token's exp is too far from its iat"));
+    }
+    Ok(if embedded { iat_ms } else { iat_ms.saturating_sub(off_ms) })
 }
 
 fn identity(claims: &Claims) -> Option<Identity> {

@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 
 use godwit_core::ids::{Identity, UserId};
-use godwit_core::people::Device;
+use godwit_core::limits::REVOKED_UNSEEN_MAX;
+use godwit_core::people::{Ban, Device, TooManyUnseen};
 use godwit_core::store::Error;
 use godwit_core::stored::{self, signed};
+use sqlx::PgConnection;
 
-use crate::PostgresStore;
 use crate::error::from_driver;
 use crate::sessions::{forget, identity};
+use crate::{PostgresStore, revocations};
 
 /// A device as a row.
 struct Row {
@@ -18,6 +20,7 @@ struct Row {
     created_ms: i64,
     connected_ms: i64,
     revoked_ms: Option<i64>,
+    barred: bool,
 }
 
 impl Row {
@@ -28,6 +31,7 @@ impl Row {
             created_ms: stored::unsigned("time", self.created_ms)?,
             connected_ms: stored::unsigned("time", self.connected_ms)?,
             revoked_ms: self.revoked_ms.map(|at| stored::unsigned("time", at)).transpose()?,
+            barred: self.barred,
         })
     }
 }
@@ -94,34 +98,87 @@ pub(crate) async fn revoke(
     store: &PostgresStore,
     device: &Identity,
     time_ms: u64,
-) -> Result<Device, Error> {
+    barred: Option<bool>,
+) -> Result<Result<Device, TooManyUnseen>, Error> {
     let mut tx = store.begin().await?;
+    // First: one revocation after the other, so that two together are not beyond the bound.
+    let number = revocations::number(&mut tx).await?;
     let (user, id) = (device.user.as_str(), device.device.as_str());
-    let row = sqlx::query_file_as!(Row, "queries/devices/revoke.sql", user, id, signed(time_ms))
+    let found = sqlx::query_file!("queries/devices/unseen.sql", user, id)
         .fetch_one(&mut *tx)
         .await
         .map_err(from_driver)?;
+    if !found.known && found.unseen >= i64::from(REVOKED_UNSEEN_MAX) {
+        return Ok(Err(TooManyUnseen));
+    }
+    let revoked =
+        sqlx::query_file_as!(Row, "queries/devices/revoke.sql", user, id, signed(time_ms), barred)
+            .fetch_one(&mut *tx)
+            .await
+            .map_err(from_driver)?
+            .device()?;
+    revocations::put(&mut tx, number, &device.user, Some(&device.device), ban(&revoked)).await?;
     forget(&mut tx, std::slice::from_ref(device)).await?;
     tx.commit().await.map_err(from_driver)?;
-    row.device()
+    Ok(Ok(revoked))
 }
 
-/// See [`godwit_core::people::People::revoked`].
-pub(crate) async fn revoked(
+/// See [`godwit_core::people::People::admit_device`].
+pub(crate) async fn admit(
     store: &PostgresStore,
-    after: Option<&Identity>,
-    limit: u32,
-) -> Result<Vec<(Identity, u64)>, Error> {
-    let (user, device) =
-        after.map_or(("", ""), |after| (after.user.as_str(), after.device.as_str()));
-    sqlx::query_file!("queries/devices/revoked.sql", user, device, i64::from(limit))
-        .fetch_all(&store.pool)
+    device: &Identity,
+) -> Result<Option<Device>, Error> {
+    let mut tx = store.begin().await?;
+    let number = revocations::number(&mut tx).await?;
+    let (user, id) = (device.user.as_str(), device.device.as_str());
+    let row = sqlx::query_file_as!(Row, "queries/devices/admit.sql", user, id)
+        .fetch_optional(&mut *tx)
         .await
-        .map_err(from_driver)?
-        .into_iter()
-        .map(|row| {
-            let revoked_ms = stored::unsigned("time", row.revoked_ms)?;
-            Ok((identity(&row.user_id, &row.device_id)?, revoked_ms))
-        })
-        .collect()
+        .map_err(from_driver)?;
+    let Some(admitted) = row.map(Row::device).transpose()? else { return Ok(None) };
+    revocations::put(&mut tx, number, &device.user, Some(&device.device), ban(&admitted)).await?;
+    tx.commit().await.map_err(from_driver)?;
+    Ok(Some(admitted))
+}
+
+fn ban(device: &Device) -> Ban {
+    Ban { issued_until_ms: device.revoked_ms, barred: device.barred }
+}
+
+/// See [`godwit_core::people::People::forget_unseen`].
+pub(crate) async fn forget_unseen(
+    store: &PostgresStore,
+    before_ms: u64,
+    limit: u32,
+) -> Result<Vec<Identity>, Error> {
+    let mut tx = store.begin().await?;
+    let limit = i64::from(limit);
+    let rows = sqlx::query_file!("queries/devices/forget_unseen.sql", signed(before_ms), limit)
+        .fetch_all(&mut *tx)
+        .await
+        .map_err(from_driver)?;
+    if rows.is_empty() {
+        return Ok(Vec::new());
+    }
+    let users: Vec<&str> = rows.iter().map(|row| row.user_id.as_str()).collect();
+    let devices: Vec<&str> = rows.iter().map(|row| row.device_id.as_str()).collect();
+    sqlx::query_file!("queries/revocations/forget.sql", &users as &[&str], &devices as &[&str])
+        .execute(&mut *tx)
+        .await
+        .map_err(from_driver)?;
+    tx.commit().await.map_err(from_driver)?;
+    rows.iter().map(|row| identity(&row.user_id, &row.device_id)).collect()
+}
+
+/// Forgets all devices of a user, and what was revoked of them one by one.
+pub(crate) async fn forget_all(connection: &mut PgConnection, user: &UserId) -> Result<(), Error> {
+    sqlx::query_file!("queries/devices/forget_all.sql", user.as_str())
+        .execute(&mut *connection)
+        .await
+        .map_err(from_driver)?;
+    sqlx::query_file!("queries/revocations/forget_devices.sql", user.as_str())
+        .execute(connection)
+        .await
+        .map_err(from_driver)?;
+    Ok(())
 }

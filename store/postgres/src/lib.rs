@@ -27,6 +27,7 @@ mod log;
 mod people;
 mod receipts;
 mod recent;
+mod revocations;
 mod schema;
 mod sessions;
 mod upkeep;

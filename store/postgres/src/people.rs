@@ -4,13 +4,15 @@
 use std::collections::BTreeMap;
 
 use godwit_core::ids::{ConversationId, Identity, UserId};
-use godwit_core::people::{Claim, Device, People, Settings, TooMany, User, UserChange};
+use godwit_core::people::{
+    Claim, Device, People, Revocation, Settings, TooMany, TooManyUnseen, User, UserChange,
+};
 use godwit_core::store::{Error, Pending};
 use godwit_core::stored::{self, signed};
 use sqlx::{PgConnection, PgExecutor};
 
 use crate::error::from_driver;
-use crate::{PostgresStore, blocks, devices};
+use crate::{PostgresStore, blocks, devices, revocations, sessions};
 
 impl People for PostgresStore {
     fn user<'a>(&'a self, id: &'a UserId) -> Pending<'a, User> {
@@ -45,16 +47,25 @@ impl People for PostgresStore {
         self.bounded(devices::name(self, device, name))
     }
 
-    fn revoke_device<'a>(&'a self, device: &'a Identity, time_ms: u64) -> Pending<'a, Device> {
-        self.bounded(devices::revoke(self, device, time_ms))
+    fn revoke_device<'a>(
+        &'a self,
+        device: &'a Identity,
+        time_ms: u64,
+        barred: Option<bool>,
+    ) -> Pending<'a, Result<Device, TooManyUnseen>> {
+        self.bounded(devices::revoke(self, device, time_ms, barred))
     }
 
-    fn revoked<'a>(
-        &'a self,
-        after: Option<&'a Identity>,
-        limit: u32,
-    ) -> Pending<'a, Vec<(Identity, u64)>> {
-        self.bounded(devices::revoked(self, after, limit))
+    fn admit_device<'a>(&'a self, device: &'a Identity) -> Pending<'a, Option<Device>> {
+        self.bounded(devices::admit(self, device))
+    }
+
+    fn revocations(&self, after: u64, limit: u32) -> Pending<'_, Vec<Revocation>> {
+        self.bounded(revocations::after(self, after, limit))
+    }
+
+    fn forget_unseen(&self, before_ms: u64, limit: u32) -> Pending<'_, Vec<Identity>> {
+        self.bounded(devices::forget_unseen(self, before_ms, limit))
     }
 
     fn blocks<'a>(&'a self, user: &'a UserId) -> Pending<'a, Vec<UserId>> {
@@ -99,7 +110,10 @@ async fn get(executor: impl PgExecutor<'_>, id: &UserId) -> Result<User, Error> 
         settings: Settings { share_reads: row.share_reads, share_presence: row.share_presence },
         version: stored::unsigned("version", row.version)?,
         created_ms: stored::unsigned("time", row.created_ms)?,
-        last_seen_ms: row.last_seen_ms.map(|at| stored::unsigned("time", at)).transpose()?,
+        last_seen_ms: time(row.last_seen_ms)?,
+        revoked_ms: time(row.revoked_ms)?,
+        suspended: row.suspended,
+        deleted_ms: time(row.deleted_ms)?,
     })
 }
 
@@ -110,27 +124,29 @@ async fn change_user(
 ) -> Result<Result<User, User>, Error> {
     let mut tx = store.begin().await?;
     hold(&mut tx, id).await?;
-    let mut user = get(&mut *tx, id).await?;
+    let user = get(&mut *tx, id).await?;
     if change.if_version.is_some_and(|version| version != user.version) {
         // Dropping the transaction takes a row back that was made for it.
         return Ok(Err(user));
     }
-    if user.version == 0 {
-        user.created_ms = change.time_ms;
-    }
-    user.version += 1;
-    if let Some(name) = &change.name {
-        user.name.clone_from(name);
-    }
-    if let Some(hash) = &change.password_hash {
-        user.password_hash = Some(hash.clone());
-    }
-    let settings = &mut user.settings;
-    settings.share_reads = change.share_reads.unwrap_or(settings.share_reads);
-    settings.share_presence = change.share_presence.unwrap_or(settings.share_presence);
+    let before = user.ban();
+    let user = user.changed(change);
     put(&mut tx, &user).await?;
+    if user.ban() != before {
+        // Before devices and sessions, as in the revocation of a device.
+        let number = revocations::number(&mut tx).await?;
+        revocations::put(&mut tx, number, id, None, user.ban().unwrap_or_default()).await?;
+        sessions::forget_all(&mut tx, id).await?;
+    }
+    if change.delete {
+        devices::forget_all(&mut tx, id).await?;
+    }
     tx.commit().await.map_err(from_driver)?;
     Ok(Ok(user))
+}
+
+fn time(column: Option<i64>) -> Result<Option<u64>, Error> {
+    column.map(|at| stored::unsigned("time", at)).transpose()
 }
 
 /// Locks the user's row until the end of the transaction; makes it when there is none.
@@ -156,7 +172,10 @@ async fn put(connection: &mut PgConnection, user: &User) -> Result<(), Error> {
         user.settings.share_reads,
         user.settings.share_presence,
         signed(user.version),
-        signed(user.created_ms)
+        signed(user.created_ms),
+        user.revoked_ms.map(signed),
+        user.suspended,
+        user.deleted_ms.map(signed)
     )
     .execute(connection)
     .await

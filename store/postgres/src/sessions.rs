@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use godwit_core::cursor::{Feed, Opened, Opening, Scope, SubscriptionChange};
-use godwit_core::ids::Identity;
+use godwit_core::ids::{Identity, UserId};
 use godwit_core::session::{self, Kept};
 use godwit_core::store::Error;
 use godwit_core::stored::{self, signed};
@@ -103,6 +103,18 @@ pub(crate) async fn forget(
         stop(connection, device, None, Scope::All).await?;
     }
     Ok(())
+}
+
+/// Removes all sessions of a user, as [`forget`].
+pub(crate) async fn forget_all(connection: &mut PgConnection, user: &UserId) -> Result<(), Error> {
+    let devices = sqlx::query_file_scalar!("queries/sessions/of_user.sql", user.as_str())
+        .fetch_all(&mut *connection)
+        .await
+        .map_err(from_driver)?
+        .iter()
+        .map(|device| identity(user.as_str(), device))
+        .collect::<Result<Vec<_>, _>>()?;
+    forget(connection, &devices).await
 }
 
 /// Forgets cursors of one feed, or of all.

@@ -1,12 +1,14 @@
 //! Devices: when they connected, what they are called, and which are revoked.
 
 use godwit_core::ids::{Identity, UserId};
-use godwit_core::people::Device;
+use godwit_core::limits::REVOKED_UNSEEN_MAX;
+use godwit_core::people::{Ban, Device, TooManyUnseen};
 use godwit_core::store::Error;
 use godwit_core::stored::{self, signed};
+use sqlx::SqliteConnection;
 
 use crate::error::from_driver;
-use crate::{SqliteStore, pack, sessions};
+use crate::{SqliteStore, pack, revocations, sessions};
 
 /// A device's columns.
 struct Row {
@@ -15,6 +17,7 @@ struct Row {
     created_ms: i64,
     connected_ms: i64,
     revoked_ms: Option<i64>,
+    barred: bool,
 }
 
 impl Row {
@@ -25,6 +28,7 @@ impl Row {
             created_ms: stored::unsigned("time", self.created_ms)?,
             connected_ms: stored::unsigned("time", self.connected_ms)?,
             revoked_ms: self.revoked_ms.map(|at| stored::unsigned("time", at)).transpose()?,
+            barred: self.barred,
         })
     }
 }
@@ -74,36 +78,92 @@ pub(crate) async fn revoke(
     store: &SqliteStore,
     device: &Identity,
     time_ms: u64,
-) -> Result<Device, Error> {
+    barred: Option<bool>,
+) -> Result<Result<Device, TooManyUnseen>, Error> {
     let mut tx = store.begin().await?;
     let (user_id, device_id) = (device.user.as_str(), device.device.as_str());
-    let time_ms = signed(time_ms);
-    let row = sqlx::query_file_as!(Row, "queries/devices/revoke.sql", user_id, device_id, time_ms)
+    let found = sqlx::query_file!("queries/devices/unseen.sql", user_id, device_id)
         .fetch_one(&mut *tx)
         .await
         .map_err(from_driver)?;
+    if !found.known && found.unseen >= i64::from(REVOKED_UNSEEN_MAX) {
+        return Ok(Err(TooManyUnseen));
+    }
+    let time_ms = signed(time_ms);
+    let row = sqlx::query_file_as!(
+        Row,
+        "queries/devices/revoke.sql",
+        user_id,
+        device_id,
+        time_ms,
+        barred
+    )
+    .fetch_one(&mut *tx)
+    .await
+    .map_err(from_driver)?;
+    let revoked = row.device()?;
+    revocations::put(&mut tx, &device.user, Some(&device.device), ban(&revoked)).await?;
     sessions::forget(&mut tx, std::slice::from_ref(device)).await?;
     tx.commit().await.map_err(from_driver)?;
-    row.device()
+    Ok(Ok(revoked))
 }
 
-/// See [`godwit_core::people::People::revoked`].
-pub(crate) async fn revoked(
+/// See [`godwit_core::people::People::admit_device`].
+pub(crate) async fn admit(store: &SqliteStore, device: &Identity) -> Result<Option<Device>, Error> {
+    let mut tx = store.begin().await?;
+    let (user_id, device_id) = (device.user.as_str(), device.device.as_str());
+    let row = sqlx::query_file_as!(Row, "queries/devices/admit.sql", user_id, device_id)
+        .fetch_optional(&mut *tx)
+        .await
+        .map_err(from_driver)?;
+    let Some(admitted) = row.map(Row::device).transpose()? else { return Ok(None) };
+    revocations::put(&mut tx, &device.user, Some(&device.device), ban(&admitted)).await?;
+    tx.commit().await.map_err(from_driver)?;
+    Ok(Some(admitted))
+}
+
+fn ban(device: &Device) -> Ban {
+    Ban { issued_until_ms: device.revoked_ms, barred: device.barred }
+}
+
+/// See [`godwit_core::people::People::forget_unseen`].
+pub(crate) async fn forget_unseen(
     store: &SqliteStore,
-    after: Option<&Identity>,
+    before_ms: u64,
     limit: u32,
-) -> Result<Vec<(Identity, u64)>, Error> {
-    // Every name is above the empty text.
-    let (user, device) =
-        after.map_or(("", ""), |after| (after.user.as_str(), after.device.as_str()));
-    sqlx::query_file!("queries/devices/revoked.sql", user, device, limit)
-        .fetch_all(&store.readers)
+) -> Result<Vec<Identity>, Error> {
+    let (mut tx, before_ms) = (store.begin().await?, signed(before_ms));
+    let forgotten = sqlx::query_file!("queries/devices/forget_unseen.sql", before_ms, limit)
+        .fetch_all(&mut *tx)
         .await
         .map_err(from_driver)?
-        .into_iter()
-        .map(|row| {
-            let revoked_ms = stored::unsigned("time", row.revoked_ms)?;
-            Ok((sessions::identity(&row.user_id, &row.device_id)?, revoked_ms))
-        })
-        .collect()
+        .iter()
+        .map(|row| sessions::identity(&row.user_id, &row.device_id))
+        .collect::<Result<Vec<_>, _>>()?;
+    if !forgotten.is_empty() {
+        let devices = pack::devices(&forgotten);
+        sqlx::query_file!("queries/revocations/forget.sql", devices)
+            .execute(&mut *tx)
+            .await
+            .map_err(from_driver)?;
+        tx.commit().await.map_err(from_driver)?;
+    }
+    Ok(forgotten)
+}
+
+/// Forgets all devices of a user, and what was revoked of them one by one.
+pub(crate) async fn forget_all(
+    connection: &mut SqliteConnection,
+    user: &UserId,
+) -> Result<(), Error> {
+    let user = user.as_str();
+    sqlx::query_file!("queries/devices/forget_all.sql", user)
+        .execute(&mut *connection)
+        .await
+        .map_err(from_driver)?;
+    sqlx::query_file!("queries/revocations/forget_devices.sql", user)
+        .execute(connection)
+        .await
+        .map_err(from_driver)?;
+    Ok(())
 }

@@ -22,6 +22,7 @@ mod log;
 mod pack;
 mod people;
 mod receipts;
+mod revocations;
 mod schema;
 mod sessions;
 mod upkeep;

@@ -2,13 +2,15 @@
 //! `blocks`.
 
 use godwit_core::ids::{ConversationId, Identity, UserId};
-use godwit_core::people::{Claim, Device, People, Settings, TooMany, User, UserChange};
+use godwit_core::people::{
+    Claim, Device, People, Revocation, Settings, TooMany, TooManyUnseen, User, UserChange,
+};
 use godwit_core::store::{Error, Pending};
 use godwit_core::stored::{self, signed};
 use sqlx::{SqliteConnection, SqliteExecutor};
 
 use crate::error::from_driver;
-use crate::{SqliteStore, blocks, devices, pack};
+use crate::{SqliteStore, blocks, devices, pack, revocations, sessions};
 
 impl People for SqliteStore {
     fn user<'a>(&'a self, id: &'a UserId) -> Pending<'a, User> {
@@ -43,16 +45,25 @@ impl People for SqliteStore {
         Box::pin(devices::name(self, device, name))
     }
 
-    fn revoke_device<'a>(&'a self, device: &'a Identity, time_ms: u64) -> Pending<'a, Device> {
-        Box::pin(devices::revoke(self, device, time_ms))
+    fn revoke_device<'a>(
+        &'a self,
+        device: &'a Identity,
+        time_ms: u64,
+        barred: Option<bool>,
+    ) -> Pending<'a, Result<Device, TooManyUnseen>> {
+        Box::pin(devices::revoke(self, device, time_ms, barred))
     }
 
-    fn revoked<'a>(
-        &'a self,
-        after: Option<&'a Identity>,
-        limit: u32,
-    ) -> Pending<'a, Vec<(Identity, u64)>> {
-        Box::pin(devices::revoked(self, after, limit))
+    fn admit_device<'a>(&'a self, device: &'a Identity) -> Pending<'a, Option<Device>> {
+        Box::pin(devices::admit(self, device))
+    }
+
+    fn revocations(&self, after: u64, limit: u32) -> Pending<'_, Vec<Revocation>> {
+        Box::pin(revocations::after(self, after, limit))
+    }
+
+    fn forget_unseen(&self, before_ms: u64, limit: u32) -> Pending<'_, Vec<Identity>> {
+        Box::pin(devices::forget_unseen(self, before_ms, limit))
     }
 
     fn blocks<'a>(&'a self, user: &'a UserId) -> Pending<'a, Vec<UserId>> {
@@ -98,7 +109,10 @@ async fn get(executor: impl SqliteExecutor<'_>, id: &UserId) -> Result<User, Err
         settings: Settings { share_reads: row.share_reads, share_presence: row.share_presence },
         version: stored::unsigned("version", row.version)?,
         created_ms: stored::unsigned("time", row.created_ms)?,
-        last_seen_ms: row.last_seen_ms.map(|at| stored::unsigned("time", at)).transpose()?,
+        last_seen_ms: time(row.last_seen_ms)?,
+        revoked_ms: time(row.revoked_ms)?,
+        suspended: row.suspended,
+        deleted_ms: time(row.deleted_ms)?,
     })
 }
 
@@ -108,32 +122,34 @@ async fn change_user(
     change: &UserChange,
 ) -> Result<Result<User, User>, Error> {
     let mut tx = store.begin().await?;
-    let mut user = get(&mut *tx, id).await?;
+    let user = get(&mut *tx, id).await?;
     if change.if_version.is_some_and(|version| version != user.version) {
         return Ok(Err(user));
     }
-    if user.version == 0 {
-        user.created_ms = change.time_ms;
-    }
-    user.version += 1;
-    if let Some(name) = &change.name {
-        user.name.clone_from(name);
-    }
-    if let Some(hash) = &change.password_hash {
-        user.password_hash = Some(hash.clone());
-    }
-    let settings = &mut user.settings;
-    settings.share_reads = change.share_reads.unwrap_or(settings.share_reads);
-    settings.share_presence = change.share_presence.unwrap_or(settings.share_presence);
+    let before = user.ban();
+    let user = user.changed(change);
     put(&mut tx, &user).await?;
+    if change.delete {
+        devices::forget_all(&mut tx, id).await?;
+    }
+    if user.ban() != before {
+        revocations::put(&mut tx, id, None, user.ban().unwrap_or_default()).await?;
+        sessions::forget_all(&mut tx, id).await?;
+    }
     tx.commit().await.map_err(from_driver)?;
     Ok(Ok(user))
+}
+
+fn time(column: Option<i64>) -> Result<Option<u64>, Error> {
+    column.map(|at| stored::unsigned("time", at)).transpose()
 }
 
 async fn put(connection: &mut SqliteConnection, user: &User) -> Result<(), Error> {
     let (id, name, hash) = (user.id.as_str(), &user.name, user.password_hash.as_deref());
     let Settings { share_reads, share_presence } = user.settings;
     let (version, created_ms) = (signed(user.version), signed(user.created_ms));
+    let (revoked_ms, suspended) = (user.revoked_ms.map(signed), user.suspended);
+    let deleted_ms = user.deleted_ms.map(signed);
     sqlx::query_file!(
         "queries/users/put.sql",
         id,
@@ -142,7 +158,10 @@ async fn put(connection: &mut SqliteConnection, user: &User) -> Result<(), Error
         share_reads,
         share_presence,
         version,
-        created_ms
+        created_ms,
+        revoked_ms,
+        suspended,
+        deleted_ms
     )
     .execute(connection)
     .await

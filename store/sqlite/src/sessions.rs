@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 
 use godwit_core::cursor::{Feed, Opened, Opening, Scope, SubscriptionChange};
-use godwit_core::ids::Identity;
+use godwit_core::ids::{Identity, UserId};
 use godwit_core::session::{self, Kept};
 use godwit_core::store::Error;
 use godwit_core::stored::{self, signed};
@@ -91,6 +91,22 @@ pub(crate) async fn forget(
         .await
         .map_err(from_driver)?;
     Ok(())
+}
+
+/// Removes all sessions of a user, as [`forget`].
+pub(crate) async fn forget_all(
+    connection: &mut SqliteConnection,
+    user: &UserId,
+) -> Result<(), Error> {
+    let name = user.as_str();
+    let devices = sqlx::query_file_scalar!("queries/sessions/of_user.sql", name)
+        .fetch_all(&mut *connection)
+        .await
+        .map_err(from_driver)?
+        .iter()
+        .map(|device| identity(name, device))
+        .collect::<Result<Vec<_>, _>>()?;
+    forget(connection, &devices).await
 }
 
 /// Forgets cursors of one feed, or of all.

@@ -11,7 +11,9 @@ use godwit_core::entry::Entry;
 use godwit_core::ids::{ConversationId, Identity, Seq, UserId};
 use godwit_core::inbox::{Checked, InboxQuery, Inboxes, Item, Marks, MarksChange};
 use godwit_core::membership::{Conversation, Member, NewConversation, Stay};
-use godwit_core::people::{Claim, Device, People, TooMany, User, UserChange};
+use godwit_core::people::{
+    Claim, Device, People, Revocation, TooMany, TooManyUnseen, User, UserChange,
+};
 use godwit_core::policy::Policy;
 use godwit_core::receipt::{Receipt, Report, Verdict};
 use godwit_core::store::{Error, OutboxEvent, Page, Pending, Prune, Pruned, Range, Store};
@@ -160,8 +162,11 @@ impl People for Faulty {
         devices(user: &'a UserId) -> Vec<Device>;
         note_devices(connected: &'a [(Identity, u64)]) -> ();
         name_device(device: &'a Identity, name: &'a str) -> Option<Device>;
-        revoke_device(device: &'a Identity, time_ms: u64) -> Device;
-        revoked(after: Option<&'a Identity>, limit: u32) -> Vec<(Identity, u64)>;
+        revoke_device(device: &'a Identity, time_ms: u64, barred: Option<bool>)
+            -> Result<Device, TooManyUnseen>;
+        admit_device(device: &'a Identity) -> Option<Device>;
+        revocations(after: u64, limit: u32) -> Vec<Revocation>;
+        forget_unseen(before_ms: u64, limit: u32) -> Vec<Identity>;
         blocks(user: &'a UserId) -> Vec<UserId>;
         blocked_by(user: &'a UserId, among: &'a [UserId]) -> Vec<UserId>;
         block(user: &'a UserId, other: &'a UserId, on: bool, time_ms: u64)

@@ -101,10 +101,56 @@ async fn guesses_are_answered_with_a_wait() {
     let wait_s = refused.header("retry-after").and_then(|wait| wait.parse::<u32>().ok());
     assert!(wait_s.is_some_and(|wait| (1..=60).contains(&wait)), "{refused:?}");
     assert!(refused.json()["retry_after_ms"].as_u64().is_some_and(|ms| ms > 0));
-    // Right or wrong: the right one is not told apart by it. Another user is another's.
+    // Right or wrong: at that place the right one is not told apart by it. Another user is another's,
+    // and the person elsewhere is not locked out, however often it comes.
     let right = anyone.post("/v1/login", &login("dora", "correct horse", "x")).await;
     assert_eq!(right.problem(429), "throttled");
     anyone.post("/v1/login", &login("eric", "correct horse", "x")).await.expect(200);
+    let elsewhere = anyone.at(std::net::Ipv4Addr::new(127, 0, 0, 2).into());
+    for n in 0..14 {
+        let given = elsewhere.post("/v1/login", &login("dora", "correct horse", "x")).await;
+        assert_eq!(given.status, 200, "{n}: {given:?}");
+    }
+}
+
+/// A new password ends what the old one has given: connections at once, and every token.
+async fn a_new_password_is_an_epoch(backend: Backend) {
+    let world = World::on_with(backend, enabled()).await;
+    let operator = world.server.caller(world.server.admin());
+    let anyone = world.server.caller("");
+    let account = json!({ "id": "dora", "password": "correct horse" });
+    operator.post("/v1/users", &account).await.expect(201);
+    for common in ["12345678", "password1", "eric2024"] {
+        let account = json!({ "id": "eric", "password": common });
+        assert_eq!(operator.post("/v1/users", &account).await.problem(400), "bad_request");
+    }
+    let token = async |password: &str, device: &str| {
+        let given = anyone.post("/v1/login", &login("dora", password, device)).await.expect(200);
+        given["token"].as_str().expect("a token").to_owned()
+    };
+    let (phone, laptop) =
+        (token("correct horse", "phone").await, token("correct horse", "laptop").await);
+    let hello = probe::connect(Version::V5, "dora", "phone", &phone).kept();
+    let (mut connected, _) = Probe::connect(&world.mqtt(), &hello).await;
+    let change = json!({ "old": "correct horse", "password": "battery staple" });
+    let dora = world.server.caller(&laptop);
+    dora.put("/v1/users/dora/password", &change).await.expect(204);
+    assert!(matches!(connected.ended().await, Some(0x87 | 0x98)));
+    assert!(Probe::try_connect(&world.mqtt(), &hello).await.1.code >= 0x80);
+    assert_eq!(dora.get("/v1/inbox").await.problem(401), "unauthorized");
+    let fresh = token("battery staple", "phone").await;
+    let hello = probe::connect(Version::V5, "dora", "phone", &fresh).kept();
+    assert!(!Probe::connect(&world.mqtt(), &hello).await.1.present, "what was kept has ended");
+}
+
+#[tokio::test]
+async fn a_new_password_is_an_epoch_on_sqlite() {
+    a_new_password_is_an_epoch(Backend::Sqlite).await;
+}
+
+#[tokio::test]
+async fn a_new_password_is_an_epoch_on_postgres() {
+    a_new_password_is_an_epoch(Backend::Postgres).await;
 }
 
 #[tokio::test]

@@ -13,7 +13,11 @@ use super::payload;
 use super::side::Side;
 use super::world::{BOTH, World};
 
-on_both_stores!(revocations_outlive_the_server);
+on_both_stores!(
+    revocations_outlive_the_server,
+    a_revocation_needs_no_signal,
+    users_are_suspended_and_all_devices_revoked,
+);
 in_both_versions!(devices_are_listed_and_named, a_revoked_device_is_cut_within_a_second);
 
 #[tokio::test]
@@ -215,4 +219,56 @@ async fn revocations_outlive_the_server(mut world: World) {
     let (mut phone, _) =
         Probe::connect(&world.mqtt(), &world.hello(Version::V5, "alice", "phone").await).await;
     assert_eq!(phone.publish(&world.c(), b"another device").await.code, 0);
+}
+
+/// Revocations are durable facts: one that another process has written, of which no signal tells, cuts
+/// within a second.
+async fn a_revocation_needs_no_signal(world: World) {
+    let hello = world.hello(Version::V5, "alice", "phone").await.kept();
+    let (mut phone, _) = Probe::connect(&world.mqtt(), &hello).await;
+    let mut laptop = world.probe(Version::V5, "alice", "laptop").await;
+    let now = now_ms();
+    let store = world.server.store();
+    let number = store.ask("update revocation_numbers set last = last + 1 returning last");
+    assert_eq!(number.len(), 1, "{number:?}");
+    let none = store.ask(&format!(
+        "insert into revocations (user_id, device_id, number, revoked_ms, barred) \
+         select 'alice', 'phone', last, {now}, false from revocation_numbers"
+    ));
+    assert!(none.is_empty());
+    let told = Instant::now();
+    phone.ended().await;
+    assert!(told.elapsed() < Duration::from_secs(1), "cut after {:?}", told.elapsed());
+    let (_, welcome) = Probe::try_connect(&world.mqtt(), &hello).await;
+    assert_eq!(welcome.code, 0x87, "{welcome:?}");
+    assert_eq!(laptop.publish(&world.c(), b"still here").await.code, 0);
+}
+
+/// Operators suspend users; a person ends all devices at once, also tokens that nobody has used yet. A
+/// token from the future gets past neither.
+async fn users_are_suspended_and_all_devices_revoked(world: World) {
+    let operator = world.server.caller(world.server.admin());
+    let hello = world.hello(Version::V5, "alice", "tablet").await.kept();
+    let unused = world.hello(Version::V5, "alice", "unused").await;
+    let (mut phone, _) = Probe::connect(&world.mqtt(), &hello).await;
+    let mut bob = world.probe(Version::V5, "bob", "phone").await;
+    operator.ask("PUT", "/v1/users/alice/suspension", &[], None).await.expect(200);
+    assert!(matches!(phone.ended().await, Some(0x87 | 0x98)));
+    for hello in [&hello, &unused, &world.hello(Version::V5, "alice", "tablet").await] {
+        assert_eq!(Probe::try_connect(&world.mqtt(), hello).await.1.code, 0x87);
+    }
+    assert_eq!(bob.publish(&world.c(), b"where are you?").await.code, 0);
+    operator.delete("/v1/users/alice/suspension").await.expect(200);
+    let fresh = world.hello(Version::V5, "alice", "tablet").await.kept();
+    let (mut phone, welcome) = Probe::connect(&world.mqtt(), &fresh).await;
+    assert!(!welcome.present, "what was kept has ended");
+    assert_eq!(Probe::try_connect(&world.mqtt(), &unused).await.1.code, 0x87);
+    // All devices, by the person.
+    let unused = world.hello(Version::V5, "alice", "unused").await;
+    let alice = world.server.caller(fresh.password.as_deref().expect("a token"));
+    alice.delete("/v1/devices").await.expect(204);
+    phone.ended().await;
+    assert_eq!(Probe::try_connect(&world.mqtt(), &unused).await.1.code, 0x87);
+    assert_eq!(alice.get("/v1/inbox").await.problem(401), "unauthorized");
+    assert_eq!(bob.publish(&world.c(), b"still here").await.code, 0);
 }

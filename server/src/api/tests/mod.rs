@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use godwit_bridge::Bridge;
 use godwit_bus::InProcess;
-use godwit_core::bus::{Announcement, Listen, Signal};
+use godwit_core::bus::{Announcement, Cut, Listen, Signal};
 use godwit_core::commit::{Act, Fate, Send, SendKey};
 use godwit_core::ids::{Identity, MessageId};
 use godwit_core::policy::Policy;
@@ -120,17 +120,20 @@ impl World {
         let key = EmbeddedKey::load(&config).unwrap();
         let (heard, bus) = (Arc::new(Heard::default()), InProcess::new());
         let door = Arc::new(Doorkeeper::new(&config, &key, false).unwrap());
-        bus.listen(Arc::clone(&door) as Arc<dyn Listen>);
         bus.listen(Arc::clone(&heard) as Arc<dyn Listen>);
         let options = godwit_bridge::Options { commit_lanes: 1, ..Default::default() };
         let announce = Arc::clone(&bus) as Arc<dyn Announce>;
         let bridge = Bridge::start(opened.port(), Arc::clone(&announce), options, 7);
         bus.listen(Arc::clone(&bridge) as Arc<dyn Listen>);
+        let cuts: Vec<Arc<dyn Cut>> = vec![Arc::clone(&bridge) as _];
+        let tokens_end = crate::auth::tokens_end(&config);
+        let revocations = Watch::new(opened.port(), Arc::clone(&door), cuts, tokens_end);
         let api = Arc::new(Api {
             store: opened.port(),
             control: bridge,
             announce,
             door,
+            revocations,
             admin: AdminToken::new(ADMIN).unwrap(),
             audit: Audit::start(&config).unwrap(),
             accounts: Accounts::new(&config, &key),

@@ -54,16 +54,16 @@ async fn an_account_gives_tokens() {
 async fn what_is_no_account_and_no_login() {
     let world = World::with(accounts).await;
     for (body, part) in [
-        (r#"{"id":"d/","password":"12345678"}"#, "the user id in id"),
+        (r#"{"id":"d/","password":"kiwi-178"}"#, "the user id in id"),
         (r#"{"id":"d","password":"1234567"}"#, "at least 8 characters"),
         (r#"{"id":"d"}"#, "missing field `password`"),
-        (r#"{"id":"d","password":"12345678","admin":true}"#, "unknown field `admin`"),
-        (r#"{"id":"d","password":"12345678","name":"a\tb"}"#, "control characters"),
-        (r#"{"id":"d","password":"12345678","name":" \u200b "}"#, "name is blank"),
+        (r#"{"id":"d","password":"kiwi-178","admin":true}"#, "unknown field `admin`"),
+        (r#"{"id":"d","password":"kiwi-178","name":"a\tb"}"#, "control characters"),
+        (r#"{"id":"d","password":"kiwi-178","name":" \u200b "}"#, "name is blank"),
     ] {
         world.ask("POST", "/v1/users", ADMIN, body).await.refused(400, "bad_request", part);
     }
-    let fine = r#"{"id":"dora","password":"12345678"}"#;
+    let fine = r#"{"id":"dora","password":"kiwi-178"}"#;
     world.ask("POST", "/v1/users", "", fine).await.refused(401, "unauthorized", "operator");
     world.ask("POST", "/v1/users", "nonsense", fine).await.refused(401, "unauthorized", "token");
     let alice = world.token("alice:phone");
@@ -77,9 +77,9 @@ async fn what_is_no_account_and_no_login() {
     }
     let off = World::new().await;
     off.ask("POST", "/v1/users", ADMIN, fine).await.refused(403, "forbidden", "accounts.enabled");
-    login(&off, "dora", "12345678").await.refused(403, "forbidden", "accounts.enabled");
+    login(&off, "dora", "kiwi-178").await.refused(403, "forbidden", "accounts.enabled");
     let path = "/v1/users/dora/password";
-    let reply = off.ask("PUT", path, ADMIN, r#"{"password":"12345678"}"#).await;
+    let reply = off.ask("PUT", path, ADMIN, r#"{"password":"kiwi-178"}"#).await;
     reply.refused(403, "forbidden", "accounts.enabled");
 }
 
@@ -97,14 +97,14 @@ async fn a_stranger_takes_a_free_name_only() {
         id_of_signup(&world, user).await.refused(409, "conflict", "is taken");
     }
     // An operator knows whose it is.
-    let body = r#"{"id":"grace","password":"12345678"}"#;
+    let body = r#"{"id":"grace","password":"kiwi-178"}"#;
     world.ask("POST", "/v1/users", ADMIN, body).await.ok(201);
     let settings = world.get(grace, ADMIN).await.ok(200);
     assert_eq!(settings["share_reads"], json!(false), "what was set stays");
 }
 
 async fn id_of_signup(world: &World, user: &str) -> Reply {
-    let body = json!({"id": user, "password": "12345678"}).to_string();
+    let body = json!({"id": user, "password": "kiwi-178"}).to_string();
     world.ask("POST", "/v1/users", "", &body).await
 }
 
@@ -139,10 +139,23 @@ async fn passwords_change_by_the_old_one() {
     let change = r#"{"old":"first one","password":"second one"}"#;
     let key: &[(&str, &str)] = &[("Idempotency-Key", "pw-1")];
     world.ask_with("PUT", path, &dora, key, change).await.ok(204);
-    world.ask_with("PUT", path, &dora, key, change).await.ok(204);
+    // An epoch: no token that was given before is good any more, the asking one neither.
+    let again = world.ask_with("PUT", path, &dora, key, change).await;
+    again.refused(401, "unauthorized", "revoked");
+    world.get("/v1/inbox", &world.token("eve:phone")).await.ok(200);
     login(&world, "dora", "first one").await.refused(401, "unauthorized", "not the password");
-    login(&world, "dora", "second one").await.ok(200);
+    let fresh = login(&world, "dora", "second one").await.ok(200);
+    let fresh = fresh["token"].as_str().unwrap();
+    world.get("/v1/inbox", fresh).await.ok(200);
     world.ask("PUT", path, ADMIN, r#"{"password":"third one"}"#).await.ok(204);
+    world.get("/v1/inbox", fresh).await.refused(401, "unauthorized", "revoked");
+    login(&world, "dora", "third one").await.ok(200);
+    let common = r#"{"password":"12345678"}"#;
+    world.ask("PUT", path, ADMIN, common).await.refused(400, "bad_request", "row of keys");
+    // A suspended user has no login either.
+    world.ask("PUT", "/v1/users/dora/suspension", ADMIN, "").await.ok(200);
+    login(&world, "dora", "third one").await.refused(403, "forbidden", "suspended");
+    world.ask("DELETE", "/v1/users/dora/suspension", ADMIN, "").await.ok(200);
     login(&world, "dora", "third one").await.ok(200);
 }
 
@@ -177,7 +190,10 @@ async fn users_have_names() {
     let first = world.get("/v1/users/alice", &alice).await;
     assert_eq!(
         first.ok(200),
-        json!({"id": "alice", "name": "", "account": false, "created_ms": null, "last_seen_ms": null})
+        json!({
+            "id": "alice", "name": "", "account": false, "created_ms": null, "last_seen_ms": null,
+            "revoked_ms": null, "suspended": false, "deleted_ms": null,
+        })
     );
     let named = world.ask("PATCH", "/v1/users/alice", &alice, r#"{"name":"Alice"}"#).await;
     assert_eq!(named.ok(200)["name"], "Alice");

@@ -1,3 +1,5 @@
-SELECT name, password_hash, share_reads, share_presence, version, created_ms, last_seen_ms
+SELECT
+    name, password_hash, share_reads, share_presence, version, created_ms, last_seen_ms,
+    revoked_ms, suspended, deleted_ms
 FROM users
 WHERE id = $1

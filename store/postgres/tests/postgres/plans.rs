@@ -127,7 +127,17 @@ const PLANS: &[(&str, &str, &[&str])] = &[
     (include_str!("../../queries/blocks/among.sql"), "text, text[]", &["blocks_pk"]),
     (include_str!("../../queries/blocks/list.sql"), "text, bigint", &["blocks_pk"]),
     (include_str!("../../queries/devices/list.sql"), "text", &["devices_pk"]),
-    (include_str!("../../queries/devices/revoked.sql"), "text, text, bigint", &["devices_revoked"]),
+    (
+        include_str!("../../queries/devices/forget_unseen.sql"),
+        "bigint, bigint",
+        &["devices_unseen", "devices_pk"],
+    ),
+    (include_str!("../../queries/devices/unseen.sql"), "text, text", &["devices_pk"]),
+    (
+        include_str!("../../queries/revocations/after.sql"),
+        "bigint, bigint",
+        &["revocations_by_number"],
+    ),
     (
         include_str!("../../queries/request_keys/prune.sql"),
         "bigint, bigint",
@@ -209,7 +219,8 @@ async fn ground(fresh: &Fresh) {
         }
         let other = user(&format!("user-{number}"));
         fresh.block(&user("alice"), &other, true, NOW).await.unwrap().unwrap();
-        fresh.revoke_device(&device(&format!("alice:d{number}")), NOW).await.unwrap();
+        let revoked = device(&format!("alice:d{number}"));
+        fresh.revoke_device(&revoked, NOW, None).await.unwrap().unwrap();
         fresh.claim_key("caller", &format!("key-{number}"), &[0; 32], NOW).await.unwrap();
     }
     let devices: Vec<String> = (1..20).map(|number| format!("bob:d{number}")).collect();

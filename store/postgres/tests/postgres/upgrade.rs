@@ -18,6 +18,8 @@ static MIGRATIONS: Migrator = sqlx::migrate!();
 const DOWN: &str = "
     DROP TABLE direct_pairs, notice_heads, notices, notice_cursors, invitations;
     ALTER TABLE messages DROP COLUMN fingerprint;
+    DROP TABLE revocations, revocation_numbers;
+    DROP INDEX messages_gone;
     DROP TABLE details, mentions, inbox, users, devices, blocks, request_keys;
     DROP INDEX messages_by_target, messages_pins;
     ALTER TABLE conversations DROP COLUMN number, DROP COLUMN active_seq, DROP COLUMN active_ms,

@@ -3,7 +3,8 @@ SELECT
     name AS "name!: String",
     created_ms AS "created_ms!: i64",
     connected_ms AS "connected_ms!: i64",
-    revoked_ms AS "revoked_ms?: i64"
+    revoked_ms AS "revoked_ms?: i64",
+    barred AS "barred!: bool"
 FROM devices
 WHERE user_id = ?1
 ORDER BY device_id

@@ -5,4 +5,5 @@ RETURNING
     name AS "name!: String",
     created_ms AS "created_ms!: i64",
     connected_ms AS "connected_ms!: i64",
-    revoked_ms AS "revoked_ms?: i64"
+    revoked_ms AS "revoked_ms?: i64",
+    barred AS "barred!: bool"

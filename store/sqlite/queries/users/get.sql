@@ -5,6 +5,9 @@ SELECT
     share_presence AS "share_presence!: bool",
     version AS "version!: i64",
     created_ms AS "created_ms!: i64",
-    last_seen_ms AS "last_seen_ms?: i64"
+    last_seen_ms AS "last_seen_ms?: i64",
+    revoked_ms AS "revoked_ms?: i64",
+    suspended AS "suspended!: bool",
+    deleted_ms AS "deleted_ms?: i64"
 FROM users
 WHERE id = ?1

@@ -109,7 +109,9 @@ const PLANS: &[(&str, &str, &[&str])] = plans! {
     "inbox/mend": ["SEARCH inbox USING PRIMARY KEY (conversation_id=?)"]
     "blocks/between": ["SEARCH blocks USING PRIMARY KEY (user_id=? AND other_id=?)"]
     "blocks/among": ["SEARCH b USING PRIMARY KEY (user_id=? AND other_id=?)"]
-    "devices/revoked": ["INDEX devices_revoked ("]
+    "devices/forget_unseen": ["INDEX devices_unseen ("]
+    "devices/unseen": ["SEARCH devices USING PRIMARY KEY (user_id=?)"]
+    "revocations/after": ["INDEX revocations_by_number (number>?)"]
     "request_keys/prune": [
         "SEARCH request_keys USING PRIMARY KEY (caller=? AND key=?)",
         "INDEX request_keys_by_age (created_ms<?)",

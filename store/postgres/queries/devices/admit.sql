@@ -1,0 +1,3 @@
+UPDATE devices SET barred = false
+WHERE user_id = $1 AND device_id = $2
+RETURNING device_id, name, created_ms, connected_ms, revoked_ms, barred

@@ -1,0 +1,3 @@
+-- Held until the end of the transaction.
+UPDATE revocation_numbers SET last = last + 1
+RETURNING last

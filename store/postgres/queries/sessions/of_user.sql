@@ -1,0 +1,1 @@
+SELECT device_id FROM sessions WHERE user_id = $1

@@ -1,0 +1,55 @@
+//! Revocations: durable, numbered in the order of their commits.
+
+use godwit_core::ids::{DeviceId, UserId};
+use godwit_core::people::{Ban, Revocation};
+use godwit_core::store::Error;
+use godwit_core::stored::{self, signed};
+use sqlx::SqliteConnection;
+
+use crate::SqliteStore;
+use crate::error::from_driver;
+
+/// Notes what is refused now of a device, or (`None`) of all devices of a user, under a new number.
+pub(crate) async fn put(
+    connection: &mut SqliteConnection,
+    user: &UserId,
+    device: Option<&DeviceId>,
+    ban: Ban,
+) -> Result<(), Error> {
+    let number = sqlx::query_file_scalar!("queries/revocations/number.sql")
+        .fetch_one(&mut *connection)
+        .await
+        .map_err(from_driver)?;
+    let (user, device) = (user.as_str(), device.map_or("", DeviceId::as_str));
+    let (until_ms, barred) = (ban.issued_until_ms.map(signed), ban.barred);
+    sqlx::query_file!("queries/revocations/put.sql", user, device, number, until_ms, barred)
+        .execute(connection)
+        .await
+        .map_err(from_driver)?;
+    Ok(())
+}
+
+/// See [`godwit_core::people::People::revocations`].
+pub(crate) async fn after(
+    store: &SqliteStore,
+    after: u64,
+    limit: u32,
+) -> Result<Vec<Revocation>, Error> {
+    let after = signed(after);
+    sqlx::query_file!("queries/revocations/after.sql", after, limit)
+        .fetch_all(&store.readers)
+        .await
+        .map_err(from_driver)?
+        .into_iter()
+        .map(|row| {
+            let device = Some(row.device_id).filter(|id| !id.is_empty());
+            let until = row.revoked_ms.map(|at| stored::unsigned("time", at)).transpose()?;
+            Ok(Revocation {
+                number: stored::unsigned("number", row.number)?,
+                user: stored::user(&row.user_id)?,
+                device: device.as_deref().map(stored::device).transpose()?,
+                ban: Ban { issued_until_ms: until, barred: row.barred },
+            })
+        })
+        .collect()
+}
