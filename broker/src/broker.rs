@@ -18,11 +18,11 @@ use crate::client::{Client, DueWill, Registry, Will};
 use crate::clock::{now_s, unix_ms};
 use crate::journal::Journal;
 use crate::limits::REFUSALS_MAX;
-use crate::listen::{Accept, Census, Listener, Socket};
+use crate::listen::{Accept, Census, Listener, Places, Socket};
 use crate::options::Options;
 use crate::plain::Bound;
 use crate::router::{Router, Wish};
-use crate::{connect, metrics, sweep};
+use crate::{connect, hello, metrics, sweep};
 
 /// What all connections share.
 pub(crate) struct Shared {
@@ -35,6 +35,8 @@ pub(crate) struct Shared {
     pub(crate) alive: AtomicUsize,
     /// Sessions that have ended and are not stored as ended yet.
     pub(crate) ending: Arc<AtomicUsize>,
+    /// Places for CONNECTs with a long token.
+    pub(crate) large_hellos: Arc<Places>,
     /// Permits to tell connections beyond the census why they are closed.
     refusals: Arc<Semaphore>,
     /// Tells operators who was refused, and who has left.
@@ -212,6 +214,7 @@ impl Broker {
             router,
             alive: AtomicUsize::new(0),
             ending: Arc::default(),
+            large_hellos: hello::large_places(),
             refusals: Arc::new(Semaphore::new(REFUSALS_MAX)),
             journal: Journal::default(),
             stop: watch::Sender::new(false),

@@ -17,29 +17,36 @@ use crate::client::{Client, Found, Kept, Turn};
 use crate::clock::now_s;
 use crate::codec::Codec;
 use crate::connection::{Connection, End, Entered, Run};
+use crate::hello::{self, Met};
 use crate::inflight::Inflight;
 use crate::limits::{FAREWELL_MAX, LINGER_BYTES_MAX, REFUSAL_TIME_MAX};
 use crate::link::Link;
 use crate::listen::Socket;
 use crate::metrics;
 use crate::opening;
-use crate::packet::{Hello, Inbound, TOKEN_METHOD};
+use crate::packet::{Hello, TOKEN_METHOD};
 use crate::reply::{self, Welcome};
 use crate::rights::is_read;
 
 /// Runs an accepted connection to its end.
-pub(crate) async fn run(shared: Arc<Shared>, socket: Socket, peer: SocketAddr) {
+pub(crate) async fn run(shared: Arc<Shared>, mut socket: Socket, peer: SocketAddr) {
+    let mut stopped = shared.stop.subscribe();
+    let met = tokio::select! {
+        met = hello::meet(&shared.options, &shared.large_hellos, &mut socket, peer) => met,
+        // Whoever is not in yet is not told anything: the listener is gone as well.
+        _ = stopped.wait_for(|stop| *stop) => None,
+    };
+    let Some(met) = met else { return };
+    socket.entered();
     // Boxed, so that the steady state does not carry the size of the handshake.
     let shaken = Box::pin(async {
-        let mut stopped = shared.stop.subscribe();
         tokio::select! {
-            shaken = shake_hands(Arc::clone(&shared), socket, peer) => shaken,
-            // Whoever is not in yet is not told anything: the listener is gone as well.
+            shaken = shake_hands(Arc::clone(&shared), socket, peer, met) => shaken,
             _ = stopped.wait_for(|stop| *stop) => None,
         }
     });
     let Some((mut connection, turn)) = shaken.await else { return };
-    drop(shared);
+    drop((shared, stopped));
     let end = Run(&mut connection).await;
     Box::pin(finish(connection, turn, end)).await;
 }
@@ -48,16 +55,11 @@ async fn shake_hands(
     shared: Arc<Shared>,
     mut socket: Socket,
     peer: SocketAddr,
+    met: Met,
 ) -> Option<(Box<Connection>, Turn)> {
-    let mut codec = Codec::new(shared.options.packet_bytes_max);
-    let mut input = BytesMut::new();
-    let read = read_hello(&mut socket, &mut codec, &mut input);
-    let Ok(hello) = tokio::time::timeout(shared.options.connect_timeout, read).await else {
-        tracing::debug!(stage = "session", "no CONNECT in time");
-        return None;
-    };
+    let Met { codec, input, hello } = met;
     let hello = match hello {
-        Ok(hello) => hello?,
+        Ok(hello) => hello,
         Err((version, outcome)) => {
             shared.journal.refused(peer, "", &outcome);
             turn_away(&mut socket, &codec, version, &outcome).await;
@@ -85,44 +87,12 @@ async fn shake_hands(
     }
 }
 
-/// Reads until there is a whole CONNECT. `Ok(None)`: the peer went away, or spoke no MQTT.
-async fn read_hello(
-    socket: &mut Socket,
-    codec: &mut Codec,
-    input: &mut BytesMut,
-) -> Result<Option<Box<Hello>>, (Version, Outcome)> {
-    loop {
-        match codec.decode(input) {
-            Ok(Some(packet)) => match Inbound::from(packet) {
-                Inbound::Connect(hello) => return Ok(Some(hello)),
-                _ => return Ok(None),
-            },
-            Ok(None) => {}
-            Err(error) => {
-                tracing::debug!(stage = "session", %error, "a CONNECT that is none");
-                return match error.answer {
-                    Some(version) => Err((version, Outcome::refused(error.code, error.what))),
-                    None => Ok(None),
-                };
-            }
-        }
-        // Small: most CONNECTs fit, and little is held for those who send none.
-        input.reserve(1024);
-        match socket.read_buf(input).await {
-            Ok(0) | Err(_) => return Ok(None),
-            Ok(_) => {}
-        }
-    }
-}
-
 /// Tells a connection that has no place here why, if it sends its CONNECT soon: nothing in it is
 /// looked at but the version.
 pub(crate) async fn refuse(mut socket: Socket, why: &Outcome, packet_bytes_max: u32) {
-    let mut codec = Codec::new(packet_bytes_max);
-    let mut input = BytesMut::new();
-    let read = read_hello(&mut socket, &mut codec, &mut input);
-    if let Ok(Ok(Some(hello))) = tokio::time::timeout(REFUSAL_TIME_MAX, read).await {
-        turn_away(&mut socket, &codec, hello.version, why).await;
+    let read = hello::version_of(&mut socket, packet_bytes_max);
+    if let Ok(Some((codec, version))) = tokio::time::timeout(REFUSAL_TIME_MAX, read).await {
+        turn_away(&mut socket, &codec, version, why).await;
     }
 }
 

@@ -7,7 +7,7 @@
 //!
 //! Read it in this order:
 //! 1. `listen`: sockets, TLS, WebSocket (stage 1);
-//! 2. `connect`: CONNECT and the end of a connection; `client`: takeover, what is kept;
+//! 2. `hello`: the wait for a CONNECT; `connect`: CONNECT and the end of a connection; `client`: takeover, what is kept;
 //! 3. `connection`: the steady state; `codec`, `packet`, `reply`: bytes and packets (stage 2);
 //! 4. `inbound`: publishes and subscriptions going up; `acks`: PUBACKs held and released (stage 5);
 //! 5. `link`: the mailbox of a connection; `outbound`, `inflight`: deliveries (stages 7 and 8);
@@ -28,6 +28,7 @@ mod clock;
 mod codec;
 mod connect;
 mod connection;
+mod hello;
 mod inbound;
 mod inflight;
 mod journal;

@@ -2,10 +2,21 @@
 
 use std::time::Duration;
 
-/// Bytes of a CONNECT, header included: all that is held for a peer before it is authenticated, so
-/// 10,000 silent ones cost 40 MiB at the most (THREATS.md). A token of 2 KiB and a will fit. Beyond
-/// it the connection is closed (0x95).
-pub(crate) const CONNECT_BYTES_MAX: usize = 4 * 1024;
+/// Bytes of a CONNECT, header included: the longest token (8 KiB), a will and properties fit. Beyond
+/// it: CONNACK 0x95 (3.1.1: 5).
+pub(crate) const CONNECT_BYTES_MAX: usize = 12 * 1024;
+
+/// Bytes held for a peer that has spoken and sent no whole CONNECT yet, so that with its task and its
+/// socket it stays below 4 KiB and 10,000 of them below 40 MiB (THREATS.md). Beyond it a place is
+/// needed: [`HELLOS_LARGE_MAX`].
+pub(crate) const HELLO_BYTES_SMALL: usize = 1024;
+
+/// CONNECTs that are larger than [`HELLO_BYTES_SMALL`] and not yet whole, of all peers: 12 MiB. Others
+/// wait in line and are not read from; whoever takes longer than a second for one makes room.
+pub(crate) const HELLOS_LARGE_MAX: usize = 1024;
+
+/// See [`HELLOS_LARGE_MAX`]; those of one address.
+pub(crate) const HELLOS_LARGE_SHARE: usize = 256;
 
 /// Bytes of a topic name. Beyond it: 0x90. The standard allows 64 KiB, which no topic of
 /// CONTRACT.md comes near, and which would be kept once for each subscription and alias.
@@ -43,11 +54,21 @@ pub(crate) const CLIENT_ID_LOGGED_CHARS_MAX: usize = 130;
 pub(crate) const FULL_RETRY: Duration = Duration::from_secs(5);
 
 /// Connections beyond the census that are told so at the same time, each with a CONNECT of at most
-/// 4 KiB: 1 MiB. Further ones are closed without a word.
+/// 12 KiB: 3 MiB. Further ones are closed without a word.
 pub(crate) const REFUSALS_MAX: usize = 256;
 
 /// How long a connection beyond the census may take to send its CONNECT.
 pub(crate) const REFUSAL_TIME_MAX: Duration = Duration::from_secs(1);
+
+/// An address has at most this fraction of the places for handshakes: a quarter.
+pub(crate) const HANDSHAKE_SHARES: usize = 4;
+
+/// How long a handshake may take while others are in line: several round trips around the earth, and
+/// more than a core needs for all of an address's share. Beyond it, it is cut and they come.
+pub(crate) const HANDSHAKE_PATIENCE: Duration = Duration::from_secs(1);
+
+/// How often those in line look for a holder that has to go.
+pub(crate) const PLACES_LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// Pause after an accept that failed for want of descriptors or memory, so that the loop neither
 /// spins nor dies.

@@ -23,6 +23,8 @@ const ENDED: &str = "godwit_broker_ended_total";
 
 /// Connections closed because there was no place for them; label `kind`: the listener's.
 pub(crate) const LISTEN_REFUSED: &str = "godwit_listen_refused_total";
+/// Handshakes that were under way for too long when others were in line; label `kind`.
+pub(crate) const LISTEN_DISPLACED: &str = "godwit_listen_displaced_total";
 /// Clients let in; label `session`: `new`, or `resumed` from what was kept.
 const CONNECTS: &str = "godwit_broker_connects_total";
 /// Seconds from a whole CONNECT to its CONNACK.
@@ -64,6 +66,7 @@ pub(crate) fn describe() {
     describe_gauge!(QUEUE_BYTES, "Bytes of the deliveries that wait");
     describe_gauge!(QUEUE_LONGEST, "Deliveries in the longest queue of a connection");
     describe_counter!(LISTEN_REFUSED, "Connections refused before their CONNECT, by listener");
+    describe_counter!(LISTEN_DISPLACED, "Slow handshakes cut for others in line, by listener");
 }
 
 /// The recorder is installed before the broker starts, so a handle may be kept.

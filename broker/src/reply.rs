@@ -67,7 +67,10 @@ pub(crate) fn turn_away(codec: &Codec, version: Version, outcome: &Outcome, out:
                 Code::UNSUPPORTED_VERSION => v3::ConnectAckReason::UnacceptableProtocolVersion,
                 Code::CLIENT_ID_INVALID => v3::ConnectAckReason::IdentifierRejected,
                 Code::BAD_CREDENTIALS => v3::ConnectAckReason::BadUserNameOrPassword,
-                Code::NOT_AUTHORIZED => v3::ConnectAckReason::NotAuthorized,
+                // What is too large will not become smaller by waiting, as 3 would say.
+                Code::NOT_AUTHORIZED | Code::PACKET_TOO_LARGE => {
+                    v3::ConnectAckReason::NotAuthorized
+                }
                 _ => v3::ConnectAckReason::ServiceUnavailable,
             };
             let refused = v3::ConnectAck { return_code, session_present: false };

@@ -4,6 +4,7 @@
 //! [`Probe::eager`]), keeps everything else in the order of arrival, and repairs nothing.
 
 use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
 
 use godwit_proto::conversation::v1::Entry;
 use prost::Message as _;
@@ -154,6 +155,30 @@ impl Probe {
     /// next read tells.
     pub async fn write(&mut self, bytes: &[u8]) {
         let _ = within("a write", self.stream.write_all(bytes)).await;
+    }
+
+    /// Sends the same bytes again and again for `span`, as fast as the server takes them, and reads
+    /// meanwhile; each packet that came. Nothing is acknowledged. Ends early when the server closes.
+    pub async fn flood(&mut self, bytes: &[u8], span: Duration, mut each: impl FnMut(&Received)) {
+        let over = tokio::time::sleep(span);
+        let mut over = std::pin::pin!(over);
+        let (mut from, mut to) = self.stream.split();
+        let mut at = 0;
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut over => return,
+                read = from.read_buf(&mut self.buffer) => {
+                    if matches!(read, Ok(0) | Err(_)) {
+                        return each(&Received::Closed);
+                    }
+                    while let Ok(Some(packet)) = wire::take(self.version, &mut self.buffer) {
+                        each(&packet);
+                    }
+                }
+                written = to.write(&bytes[at..]) => at = (at + written.unwrap_or(0)) % bytes.len(),
+            }
+        }
     }
 
     /// The next packet from the server, [`Received::Closed`] at the end.

@@ -82,7 +82,10 @@ impl Error {
     /// The same about a CONNECT: MQTT 5 is told all, 3.1.1 what its return codes can say.
     fn in_connect(mut self, version: Version) -> Self {
         let told = version == Version::V5
-            || matches!(self.code, Code::UNSUPPORTED_VERSION | Code::CLIENT_ID_INVALID);
+            || matches!(
+                self.code,
+                Code::UNSUPPORTED_VERSION | Code::CLIENT_ID_INVALID | Code::PACKET_TOO_LARGE
+            );
         self.answer = told.then_some(version);
         self
     }
@@ -144,8 +147,9 @@ impl Codec {
         let Some((len, digits)) = reader::variable(&src[1..])? else { return Ok(None) };
         let header = 1 + digits;
         let total = header + len as usize;
-        if total > max {
-            return Err(Error::new(Code::PACKET_TOO_LARGE, "the packet is too large"));
+        let too_large = Error::new(Code::PACKET_TOO_LARGE, "the packet is too large");
+        if total > max && self.version.is_some() {
+            return Err(too_large);
         }
         let available = &src[header..total.min(src.len())];
         let version = match self.version {
@@ -155,6 +159,10 @@ impl Codec {
                 None => return Ok(None),
             },
         };
+        if total > max {
+            // The first bytes suffice for an answer.
+            return Err(too_large.in_connect(version));
+        }
         if src.len() < total {
             return Ok(None);
         }

@@ -35,11 +35,14 @@ struct Counts {
 
 /// Why a connection has no place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Full {
+pub enum Full {
+    /// There are as many as are allowed.
     #[error("there are as many connections as are allowed")]
     Total,
+    /// Its address has as many as are allowed.
     #[error("one address has as many connections as are allowed")]
     Address,
+    /// Its address connects too fast; how long to wait.
     #[error("connections of one address come too fast")]
     Pace(Duration),
 }
@@ -59,7 +62,7 @@ impl Full {
 
 /// A counted connection, until dropped.
 #[derive(Debug)]
-pub(super) struct Place {
+pub struct Place {
     census: Arc<Census>,
     address: Origin,
 }
@@ -91,7 +94,8 @@ impl Census {
         self.counts.lock().total
     }
 
-    pub(super) fn admit(self: &Arc<Self>, peer: SocketAddr) -> Result<Place, Full> {
+    /// Counts a connection from `peer`, or says why it has no place.
+    pub fn admit(self: &Arc<Self>, peer: SocketAddr) -> Result<Place, Full> {
         let address = Origin::of(peer.ip());
         let mut counts = self.counts.lock();
         if let Some(pace) = self.pace {

@@ -1,10 +1,13 @@
 //! Sockets accepted, limited, TLS and WebSocket unwrapped (stage 1).
 //!
-//! A [`Listener`] accepts on one address; TLS and WebSocket handshakes run in tasks of their own,
-//! bounded in number and time, so that a silent client blocks nobody. What comes out is a
-//! [`Socket`]: a stream of MQTT's bytes, counted in the [`Census`] until it is dropped.
+//! A [`Listener`] accepts on one address; TLS and WebSocket handshakes run in tasks of their own.
+//! A peer that has said nothing holds its socket and no more; once it speaks it needs one of the
+//! [`Places`], of which each address has a share, until its CONNECT is there. One time limit counts
+//! from accept to CONNECT. What comes out is a [`Socket`]: a stream of MQTT's bytes, counted in the
+//! [`Census`] until it is dropped.
 
 mod census;
+mod places;
 mod socket;
 #[cfg(test)]
 mod tests;
@@ -24,13 +27,15 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 use tracing::{debug, info, warn};
 
-use crate::limits::{ACCEPT_LOG_EVERY, ACCEPT_PAUSE, BACKLOG};
-use crate::metrics::LISTEN_REFUSED;
-use census::Place;
-pub use census::{Census, Origin};
+use crate::limits::{
+    ACCEPT_LOG_EVERY, ACCEPT_PAUSE, BACKLOG, HANDSHAKE_PATIENCE, HANDSHAKE_SHARES,
+};
+use crate::metrics::{LISTEN_DISPLACED, LISTEN_REFUSED};
+pub use census::{Census, Full, Origin, Place};
 use godwit_core::edge::Outcome;
+pub use places::{Held, Places};
 pub use socket::Socket;
-use socket::Stream;
+use socket::{Arrival, Stream};
 pub use tls::Tls;
 
 /// What a listener speaks below MQTT.
@@ -68,10 +73,12 @@ impl fmt::Display for Kind {
 /// What may be set for a listener.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// TLS and WebSocket handshakes under way at once; beyond it new connections wait in the
-    /// kernel's backlog. Default 1024, at about 20 KiB each.
+    /// TLS and WebSocket connections that have spoken and not yet sent a whole CONNECT. Default
+    /// 1024, at about 20 KiB each; one address has at most a quarter of them. Beyond it they wait
+    /// in line, the newest is served first, and those that take longer than a second make room.
     pub handshakes_max: usize,
-    /// From accept to the end of the TLS and WebSocket handshakes. Default 5 s.
+    /// From accept to the end of the TLS and WebSocket handshakes; the broker counts on from there
+    /// until the CONNECT. Default 5 s.
     pub handshake_timeout: Duration,
     /// The values of a browser's `Origin` that may open a WebSocket, as [`web_origin::allows`] reads them.
     /// Clients that send none are no browsers and are let in. Default: none.
@@ -137,6 +144,7 @@ pub struct Listener {
     address: SocketAddr,
     kind: Kind,
     options: Arc<Options>,
+    places: Arc<Places>,
 }
 
 impl Listener {
@@ -156,7 +164,9 @@ impl Listener {
             io::ErrorKind::AddrInUse => Error::InUse { address },
             _ => Error::Refused { address, source },
         })?;
-        Ok(Self { tcp, address, kind, options: Arc::new(options) })
+        let share = options.handshakes_max.div_ceil(HANDSHAKE_SHARES);
+        let places = Places::new(options.handshakes_max, share, HANDSHAKE_PATIENCE);
+        Ok(Self { tcp, address, kind, options: Arc::new(options), places })
     }
 
     /// The bound address, with the port that was chosen.
@@ -186,12 +196,11 @@ impl Listener {
         let mut complaints = Complaints::default();
         info!(stage = "listen", kind = %self.kind, port = self.address.port(), "listening");
         loop {
-            let room = handshakes.len() < self.options.handshakes_max;
             let accepted = tokio::select! {
                 biased;
                 () = &mut stop => break,
                 Some(_) = handshakes.join_next() => continue,
-                accepted = self.tcp.accept(), if room => accepted,
+                accepted = self.tcp.accept() => accepted,
             };
             match accepted {
                 Ok((stream, peer)) => {
@@ -241,11 +250,16 @@ impl Listener {
         }
         let (kind, options, accept) =
             (self.kind.clone(), Arc::clone(&self.options), Arc::clone(accept));
+        let places = Arc::clone(&self.places);
+        // As many as the census lets in; each small until its peer has spoken.
         handshakes.spawn(async move {
+            let since = Instant::now();
             let limit = options.handshake_timeout;
-            let shaken = tokio::time::timeout(limit, shake(stream, &kind, &options, place)).await;
-            match shaken {
-                Ok(Ok(socket)) => accept.accepted(socket, peer),
+            let shaken = arrive(stream, Origin::of(peer.ip()), &kind, &options, &places, since);
+            match tokio::time::timeout(limit, shaken).await {
+                Ok(Ok((stream, arrival))) => {
+                    accept.accepted(Socket::arrived(stream, place, arrival), peer);
+                }
                 Ok(Err(e)) => debug!(stage = "listen", %kind, error = %e, "handshake failed"),
                 Err(_) => debug!(stage = "listen", %kind, "handshake took too long"),
             }
@@ -253,10 +267,35 @@ impl Listener {
     }
 }
 
-async fn shake(tcp: TcpStream, kind: &Kind, options: &Options, place: Place) -> io::Result<Socket> {
+/// Waits until the peer speaks, then for a place, then shakes hands.
+async fn arrive(
+    tcp: TcpStream,
+    origin: Origin,
+    kind: &Kind,
+    options: &Options,
+    places: &Arc<Places>,
+    since: Instant,
+) -> io::Result<(Stream, Arrival)> {
+    // A peek: to be told that it is readable may be a mistake.
+    tcp.peek(&mut [0]).await?;
+    let held = places.take(origin).await;
+    held.waits();
+    // Boxed: those who have not spoken do not carry its size.
+    let shaken = Box::pin(shake(tcp, kind, options));
+    tokio::select! {
+        biased;
+        stream = shaken => Ok((stream?, Arrival { since, held })),
+        () = held.told_to_go() => {
+            metrics::counter!(LISTEN_DISPLACED, "kind" => kind.label()).increment(1);
+            Err(io::Error::new(io::ErrorKind::TimedOut, "others are in line"))
+        }
+    }
+}
+
+async fn shake(tcp: TcpStream, kind: &Kind, options: &Options) -> io::Result<Stream> {
     let max = options.websocket_message_bytes_max;
     let refused = |e| io::Error::new(io::ErrorKind::InvalidData, e);
-    let stream = match kind {
+    Ok(match kind {
         Kind::Tcp => Stream::Tcp(tcp),
         Kind::Tls(tls) => Stream::Tls(Box::new(tls.acceptor().accept(tcp).await?)),
         Kind::Ws => {
@@ -268,8 +307,7 @@ async fn shake(tcp: TcpStream, kind: &Kind, options: &Options, place: Place) -> 
             let accepted = websocket::accept(tls, &options.origins, max).await;
             Stream::Wss(Box::new(accepted.map_err(refused)?))
         }
-    };
-    Ok(Socket::new(stream, place))
+    })
 }
 
 /// The error is of the connection that was to be accepted, not of the listener.

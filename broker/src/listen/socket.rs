@@ -1,14 +1,17 @@
 //! One accepted stream of bytes, whatever carries it.
 
+use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
 use super::census::Place;
+use super::places::Held;
 use super::websocket::WebSocket;
 
 /// One accepted stream of MQTT's bytes.
@@ -22,6 +25,16 @@ pub struct Socket {
     stream: Stream,
     /// Frees the connection's place in the census when the socket is dropped.
     _place: Option<Place>,
+    /// Until its CONNECT was read, for what was costly to get so far.
+    arrival: Option<Box<Arrival>>,
+}
+
+/// A connection whose handshakes are done and whose CONNECT is awaited.
+#[derive(Debug)]
+pub(super) struct Arrival {
+    /// When it was accepted.
+    pub(super) since: Instant,
+    pub(super) held: Held,
 }
 
 #[derive(Debug)]
@@ -34,13 +47,47 @@ pub(super) enum Stream {
 
 impl Socket {
     pub(super) const fn new(stream: Stream, place: Place) -> Self {
-        Self { stream, _place: Some(place) }
+        Self { stream, _place: Some(place), arrival: None }
+    }
+
+    pub(super) fn arrived(stream: Stream, place: Place, arrival: Arrival) -> Self {
+        Self { stream, _place: Some(place), arrival: Some(Box::new(arrival)) }
     }
 
     /// A plain connection that an embedder accepted by itself. It is not counted.
     #[must_use]
     pub const fn tcp(stream: TcpStream) -> Self {
-        Self { stream: Stream::Tcp(stream), _place: None }
+        Self { stream: Stream::Tcp(stream), _place: None, arrival: None }
+    }
+
+    /// From when the time for its CONNECT counts: its accept, or now.
+    pub(crate) fn since(&self) -> Instant {
+        self.arrival.as_ref().map_or_else(Instant::now, |arrival| arrival.since)
+    }
+
+    /// Completes when the peer has taken too long for its CONNECT while others are in line.
+    pub(crate) fn told_to_go(&self) -> impl Future<Output = ()> + Send + 'static {
+        let go = self.arrival.as_ref().map(|arrival| arrival.held.told_to_go());
+        async move {
+            match go {
+                Some(go) => go.await,
+                None => std::future::pending().await,
+            }
+        }
+    }
+
+    /// The CONNECT is there: its place is for others.
+    pub(crate) fn entered(&mut self) {
+        self.arrival = None;
+    }
+
+    /// Waits until the peer has sent something. Cheaper than to wait in a read with a buffer; over
+    /// TLS and WebSocket it returns at once.
+    pub(crate) async fn spoken(&self) -> io::Result<()> {
+        match &self.stream {
+            Stream::Tcp(tcp) => tcp.peek(&mut [0]).await.map(drop),
+            _ => Ok(()),
+        }
     }
 }
 

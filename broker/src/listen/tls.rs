@@ -1,6 +1,7 @@
 //! TLS 1.2 and 1.3 by rustls, with a certificate that can be changed while running.
 
 use std::fmt;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,6 +12,8 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls_pki_types::pem::{self, PemObject};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
 /// A server's certificate chain and key, from two PEM files, for any number of listeners.
@@ -84,6 +87,15 @@ impl Tls {
         let fresh = read(&self.current.certificate, &self.current.key)?;
         *self.current.loaded.write() = fresh;
         Ok(())
+    }
+
+    /// Shakes hands on an accepted connection that carries something else than MQTT. It may take as
+    /// long as the peer likes: bound it.
+    pub async fn accept(
+        &self,
+        tcp: TcpStream,
+    ) -> io::Result<impl AsyncRead + AsyncWrite + Unpin + Send + use<>> {
+        self.acceptor.accept(tcp).await
     }
 
     pub(super) const fn acceptor(&self) -> &TlsAcceptor {
