@@ -27,7 +27,7 @@ pub(crate) fn in_the_clear(config: &Config) -> Vec<String> {
         .listen
         .all()
         .into_iter()
-        .filter(|(name, _)| !matches!(*name, "mqtts" | "wss"))
+        .filter(|(name, _)| !matches!(*name, "mqtts" | "wss" | "https" | "probes"))
         .filter_map(|(name, address)| Some((name, address?)))
         .filter(|(_, address)| !address.ip().is_loopback())
         .map(|(name, address)| {

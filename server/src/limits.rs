@@ -33,9 +33,43 @@ pub(crate) const REFUSALS_LOGGED_PER_S: u32 = 20;
 /// one is answered 413.
 pub(crate) const HTTP_BODY_BYTES_MAX: usize = 1024 * 1024;
 
-/// HTTP connections at the same time. Further ones wait in the kernel's backlog. At about 20 KiB
-/// each they are 10 MiB.
-pub(crate) const HTTP_CONNECTIONS_MAX: usize = 512;
+/// Bytes of the body of a request that shows no token: a login fits. A larger one is answered 413.
+/// With all places taken they are 32 MiB.
+pub(crate) const HTTP_STRANGERS_BODY_BYTES_MAX: usize = 64 * 1024;
+
+/// So many HTTP connections share a place in which requests are read, worked on and answered: by
+/// default 512 places, at about 20 KiB each 10 MiB. The others are silent, or wait in line.
+pub(crate) const HTTP_CONNECTIONS_PER_PLACE: usize = 4;
+
+/// An address has at most this fraction of the places: half.
+pub(crate) const HTTP_SHARES: usize = 2;
+
+/// How long a connection may keep the server waiting (for a header, a body, an answer to be taken, the
+/// next request) while others are in line; then it is closed and they come.
+pub(crate) const HTTP_PATIENCE: Duration = Duration::from_millis(250);
+
+/// How long a request's header may take, and how long a connection may be idle.
+pub(crate) const HTTP_HEADER_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// How long a peer may take no byte of its answer.
+pub(crate) const HTTP_STALL_MAX: Duration = Duration::from_secs(10);
+
+/// How long a connection may be silent that has the last descriptor.
+pub(crate) const HTTP_SCARCE_TIME_MAX: Duration = Duration::from_secs(1);
+
+/// Bytes of a request's header, and of answers that wait to be written beside the one that is being
+/// written: pipelined requests are not read beyond it. A token of 8 KiB fits. Beyond it: 431.
+pub(crate) const HTTP_BUFFER_BYTES: usize = 32 * 1024;
+
+/// Pause after an accept that failed for want of descriptors when the spare one is lent.
+pub(crate) const HTTP_ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Connections of the listener that is for probes alone.
+pub(crate) const PROBES_CONNECTIONS_MAX: usize = 64;
+
+/// Descriptors that are for all but MQTT's and HTTP's connections: the store, its files, the
+/// runtime's, listeners, logs.
+pub(crate) const DESCRIPTORS_RESERVED: usize = 64;
 
 /// Characters of an idempotency key.
 pub(crate) const IDEMPOTENCY_KEY_CHARS_MAX: usize = 64;
@@ -81,10 +115,6 @@ pub(crate) const PASSWORD_BYTES_MAX: usize = 1024;
 /// Bytes of a preview's body in an inbox over REST, so that a page of 100 stays below 256 KiB;
 /// longer ones are cut.
 pub(crate) const PREVIEW_BYTES_MAX: usize = 1024;
-
-/// How long an HTTP connection may be silent before it is closed, so that a silent peer does not
-/// hold a place for good. Longer than [`HTTP_REQUEST_TIME_MAX`].
-pub(crate) const HTTP_SILENCE_MAX: Duration = Duration::from_secs(30);
 
 /// How long a request may take; then it is answered 503.
 pub(crate) const HTTP_REQUEST_TIME_MAX: Duration = Duration::from_secs(10);

@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use godwit_broker::listen::{self, Kind, Listener, Tls};
 use tokio::net::TcpListener;
 
+use crate::api::serve::Entrance;
 use crate::config::Config;
 use crate::failure::{Failure, Result};
 
@@ -14,9 +15,11 @@ use crate::failure::{Failure, Result};
 pub(crate) struct Bound {
     /// MQTT's, in the order of the configuration.
     pub(crate) mqtt: Vec<Listener>,
-    /// REST's.
-    pub(crate) http: Option<TcpListener>,
-    /// Shared by mqtts and wss; reloaded on SIGHUP.
+    /// REST's, plain and over TLS.
+    pub(crate) http: Vec<Entrance>,
+    /// For probes alone.
+    pub(crate) probes: Vec<Entrance>,
+    /// Shared by mqtts, wss and https; reloaded on SIGHUP.
     pub(crate) tls: Option<Tls>,
     /// Where each one is, by its name in the configuration.
     pub(crate) addresses: Vec<(&'static str, SocketAddr)>,
@@ -31,7 +34,8 @@ impl Bound {
     /// Binds what the configuration names. `may_move` says of a listener's name whether a free
     /// port is as good when its own is busy.
     pub(crate) async fn bind(config: &Config, may_move: impl Fn(&str) -> bool) -> Result<Self> {
-        let mut bound = Self { mqtt: Vec::new(), http: None, tls: tls(config)?, addresses: vec![] };
+        let (mqtt, http, probes) = (Vec::new(), Vec::new(), Vec::new());
+        let mut bound = Self { mqtt, http, probes, tls: tls(config)?, addresses: vec![] };
         for (name, address) in config.listen.all() {
             let Some(address) = address else { continue };
             let at = match bound.add(config, name, address).await {
@@ -53,10 +57,12 @@ impl Bound {
         name: &'static str,
         address: SocketAddr,
     ) -> std::result::Result<SocketAddr, Busy> {
-        if name == "http" {
+        if matches!(name, "http" | "https" | "probes") {
             let listener = TcpListener::bind(address).await.map_err(Busy::of)?;
             let at = listener.local_addr().map_err(Busy::Refused)?;
-            self.http = Some(listener);
+            let tls = if name == "https" { self.tls.clone() } else { None };
+            let entrances = if name == "probes" { &mut self.probes } else { &mut self.http };
+            entrances.push(Entrance { listener, tls });
             return Ok(at);
         }
         let kind = match (name, &self.tls) {

@@ -11,6 +11,7 @@ mod cli;
 mod clock;
 mod command;
 mod config;
+mod descriptors;
 mod dev;
 mod exposure;
 mod failure;

@@ -12,6 +12,9 @@ pub(crate) const BUILD_INFO: &str = "godwit_build_info";
 pub(crate) const HTTP_REQUESTS: &str = "godwit_http_requests_total";
 /// Seconds that HTTP requests took, by route.
 pub(crate) const HTTP_REQUEST_SECONDS: &str = "godwit_http_request_seconds";
+/// HTTP connections closed to keep room for others; label `why`: `full` (its address, or all, have as
+/// many as are allowed) or `slow` (others were in line).
+pub(crate) const HTTP_TURNED_AWAY: &str = "godwit_http_turned_away_total";
 
 /// Lines written to the audit trail; label `trail`: `acts` or `connects`.
 pub(crate) const AUDIT_LINES: &str = "godwit_audit_lines_total";
@@ -40,6 +43,7 @@ fn describe() {
     describe_gauge!(BUILD_INFO, "1, with the version as label");
     describe_counter!(HTTP_REQUESTS, "HTTP requests, by method, route and status");
     describe_histogram!(HTTP_REQUEST_SECONDS, "Seconds that HTTP requests took, by route");
+    describe_counter!(HTTP_TURNED_AWAY, "HTTP connections closed to keep room, by reason");
     describe_counter!(AUDIT_LINES, "Lines written to the audit trail");
     describe_counter!(AUDIT_LOST, "Lines of the audit trail that were lost");
     describe_gauge!(MEMORY_BYTES, "Resident memory in bytes");

@@ -21,6 +21,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::api::serve::{Bounds, Entrance, serve};
 use crate::api::{self, Accounts, Api, Rates};
 use crate::audit::{Act, Audit};
 use crate::auth::keyring::{AdminToken, EmbeddedKey};
@@ -30,7 +31,7 @@ use crate::config::Config;
 use crate::failure::{Failure, Result};
 use crate::listeners::Bound;
 use crate::store::Opened;
-use crate::{clock, exposure};
+use crate::{clock, descriptors, exposure};
 
 /// What is needed to serve.
 pub(crate) struct Parts {
@@ -65,7 +66,7 @@ pub(crate) struct Running {
     bridge: Arc<Bridge>,
     worker: Worker,
     bus: Arc<InProcess>,
-    http: Option<JoinHandle<()>>,
+    http: JoinHandle<()>,
     watching: JoinHandle<()>,
     stop: watch::Sender<bool>,
     store: Opened,
@@ -88,6 +89,7 @@ impl Cut for Cutter {
 pub(crate) async fn start(parts: Parts) -> Result<Running> {
     let Parts { config, bound, store, key, admin, audit, metrics, open } = parts;
     let door = Arc::new(Doorkeeper::new(&config, &key, open)?.audited(audit.clone()));
+    let open_files = descriptors::raise();
     let port = store.port();
     let bus = InProcess::new();
     let announce: Arc<dyn Announce> = Arc::clone(&bus) as _;
@@ -100,7 +102,7 @@ pub(crate) async fn start(parts: Parts) -> Result<Running> {
     bus.listen(Arc::clone(&bridge) as Arc<dyn Listen>);
     let broker = Broker::new(
         broker_options(&config),
-        census(&config),
+        census(&config, open_files),
         Arc::clone(&door) as Arc<dyn Gate>,
         Some(Arc::clone(&bridge) as Arc<dyn Upstream>),
     );
@@ -127,13 +129,9 @@ pub(crate) async fn start(parts: Parts) -> Result<Running> {
         metrics,
         serving: AtomicBool::new(true),
     });
-    let (stop, mut stopped) = watch::channel(false);
-    let http = bound.http.map(|listener| {
-        let router = api::router(Arc::clone(&api), &config.http.cors_origins);
-        tokio::spawn(api::serve::serve(listener, router, async move {
-            let _ = stopped.wait_for(|stop| *stop).await;
-        }))
-    });
+    let (stop, stopped) = watch::channel(false);
+    let http_max = descriptors::http_connections(&config, open_files);
+    let http = serve_http(&config, http_max, &api, (bound.http, bound.probes), stopped);
     let tls = bound.tls;
     let version = env!("CARGO_PKG_VERSION");
     audit.act(&process("start", version, "ready"));
@@ -214,11 +212,9 @@ impl Running {
         self.bridge.shutdown(left(0.6)).await;
         in_time(left(0.4), "the storage worker", self.worker.shutdown()).await;
         self.stop.send_replace(true);
-        if let Some(http) = self.http {
-            let cut = http.abort_handle();
-            in_time(left(0.4), "REST", async { drop(http.await) }).await;
-            cut.abort();
-        }
+        let cut = self.http.abort_handle();
+        in_time(left(0.4), "REST", async { drop(self.http.await) }).await;
+        cut.abort();
         self.watching.abort();
         self.bus.close();
         in_time(left(1.0), "the store", self.store.close()).await;
@@ -237,10 +233,32 @@ async fn in_time(limit: Duration, what: &str, step: impl Future<Output = ()>) {
     }
 }
 
-fn census(config: &Config) -> Arc<Census> {
+/// REST, and the probes on a listener of their own if there is one.
+fn serve_http(
+    config: &Config,
+    connections_max: usize,
+    api: &Arc<Api>,
+    (http, probes): (Vec<Entrance>, Vec<Entrance>),
+    stop: watch::Receiver<bool>,
+) -> JoinHandle<()> {
+    let bounds =
+        Bounds { connections_max, per_address_max: config.limits.http_connections_per_address_max };
+    let mut router = api::router(Arc::clone(api), &config.http.cors_origins);
+    if !probes.is_empty() {
+        router = api::without_metrics(router);
+    }
+    let rest = serve(http, router, bounds, stop.clone());
+    let probes = serve(probes, api::probes(Arc::clone(api)), Bounds::PROBES, stop);
+    tokio::spawn(async move {
+        tokio::join!(rest, probes);
+    })
+}
+
+/// `descriptors`: how many this process may have open.
+fn census(config: &Config, descriptors: usize) -> Arc<Census> {
     let limits = &config.limits;
     Census::paced(
-        limits.connections_max,
+        descriptors::connections(config, descriptors),
         limits.connections_per_address_max,
         limits.connects_per_s_per_address,
     )

@@ -48,7 +48,7 @@ mod users;
 
 pub(crate) use accounts::Accounts;
 pub(crate) use rates::Rates;
-pub(crate) use router::router;
+pub(crate) use router::{probes, router, without_metrics};
 
 use crate::audit::Audit;
 use crate::auth::Doorkeeper;

@@ -8,6 +8,7 @@ use axum::http::StatusCode;
 use axum::http::header::{self, HeaderValue};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
+use axum::routing::get;
 use axum::{Extension, Router};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -37,6 +38,28 @@ pub(crate) fn router(api: Arc<Api>, cors_origins: &[String]) -> Router {
         Some(cors) => router.layer(cors),
         None => router,
     }
+}
+
+/// What a machine asks that watches the server, for a listener of its own.
+pub(crate) fn probes(api: Arc<Api>) -> Router {
+    Router::new()
+        .route("/livez", get(health::livez))
+        .route("/readyz", get(health::readyz))
+        .route("/metrics", get(health::metrics))
+        .fallback(|| async { Problem::new(Kind::NotFound, "only probes are answered here") })
+        .layer(middleware::from_fn_with_state(Arc::clone(&api), around))
+        .with_state(api)
+}
+
+/// The routes without the metrics, which are on the probes' own listener.
+pub(crate) fn without_metrics(router: Router) -> Router {
+    router.layer(middleware::from_fn(async |request: Request, next: Next| {
+        if request.uri().path() == "/metrics" {
+            let what = "the metrics are at the address of listen.probes";
+            return Problem::new(Kind::NotFound, what).into_response();
+        }
+        next.run(request).await
+    }))
 }
 
 /// Every route that there is: what is not described is not served.
@@ -83,7 +106,7 @@ async fn around(State(api): State<Arc<Api>>, mut request: Request, next: Next) -
         .extensions()
         .get::<MatchedPath>()
         .map_or_else(|| "none".to_owned(), |path| path.as_str().to_owned());
-    let held = request.uri().path().starts_with("/v1/");
+    let held = !matches!(request.uri().path(), "/livez" | "/readyz" | "/metrics");
     let let_in = if held { api.rates.address(origin(request.extensions())) } else { Ok(()) };
     let response = match let_in {
         Ok(()) => in_time(request, next).await,

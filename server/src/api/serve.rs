@@ -1,154 +1,134 @@
-//! The sockets of REST: bounded in number, and closed when they stay silent.
+//! The sockets of REST and of the probes: a peer without a token cannot keep others out.
+//!
+//! Each address has so many connections, and a share of the places in which requests are read,
+//! worked on and answered ([`Places`]). A peer that is silent holds no place; one that drips its
+//! request, or does not read its answer, has to go when others are in line. Every wait for a peer has
+//! an end: for the header, for the body, for bytes to be taken. What was accepted last finds a place
+//! first.
+//!
+//! [`attend`] is one connection, [`guarded`] its bytes and bodies, [`spare`] the descriptor that is
+//! kept for a probe when all others are used up.
 
-use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use axum::Router;
-use axum::extract::connect_info::Connected;
-use axum::serve::{IncomingStream, Listener};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, Sleep, sleep};
+use godwit_broker::listen::{Census, Places, Tls};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::sleep;
 
-use crate::limits::{HTTP_CONNECTIONS_MAX, HTTP_SILENCE_MAX};
+mod attend;
+mod guarded;
+mod spare;
 
-/// Serves until `stop` completes and the requests under way are answered.
-pub(crate) async fn serve(
-    listener: TcpListener,
-    router: Router,
-    stop: impl Future<Output = ()> + Send + 'static,
-) {
-    let places = Arc::new(Semaphore::new(HTTP_CONNECTIONS_MAX));
-    let listener = Bounded { listener, places, silence_max: HTTP_SILENCE_MAX };
-    let service = router.into_make_service_with_connect_info::<Peer>();
-    // It ends by `stop` alone: errors of single connections end these.
-    let _ = axum::serve(listener, service).with_graceful_shutdown(stop).await;
-}
+use crate::limits::{
+    HTTP_ACCEPT_PAUSE, HTTP_CONNECTIONS_PER_PLACE, HTTP_PATIENCE, HTTP_SHARES,
+    PROBES_CONNECTIONS_MAX,
+};
+use crate::metrics::HTTP_TURNED_AWAY;
+use attend::House;
+use spare::Spare;
 
 /// Where a connection came from, for the handlers.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Peer(pub(crate) SocketAddr);
 
-impl Connected<IncomingStream<'_, Bounded>> for Peer {
-    fn connect_info(stream: IncomingStream<'_, Bounded>) -> Self {
-        Self(*stream.remote_addr())
+/// A bound address of HTTP.
+#[derive(Debug)]
+pub(crate) struct Entrance {
+    pub(crate) listener: TcpListener,
+    /// HTTPS.
+    pub(crate) tls: Option<Tls>,
+}
+
+/// How many may come.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bounds {
+    /// Connections in all.
+    pub(crate) connections_max: usize,
+    /// Connections of one address.
+    pub(crate) per_address_max: usize,
+}
+
+impl Bounds {
+    /// Those of the listener that is for probes alone.
+    pub(crate) const PROBES: Self =
+        Self { connections_max: PROBES_CONNECTIONS_MAX, per_address_max: PROBES_CONNECTIONS_MAX };
+}
+
+/// Serves until `stop` says so and the requests under way are answered.
+pub(crate) async fn serve(
+    entrances: Vec<Entrance>,
+    router: Router,
+    bounds: Bounds,
+    stop: watch::Receiver<bool>,
+) {
+    let places = (bounds.connections_max / HTTP_CONNECTIONS_PER_PLACE).max(2);
+    let house = Arc::new(House {
+        router,
+        census: Census::new(bounds.connections_max, bounds.per_address_max),
+        places: Places::new(places, places.div_ceil(HTTP_SHARES), HTTP_PATIENCE),
+    });
+    let mut doors = JoinSet::new();
+    for entrance in entrances {
+        doors.spawn(accept_all(entrance, Arc::clone(&house), stop.clone()));
     }
+    while doors.join_next().await.is_some() {}
 }
 
-/// A listener that takes no more connections than it has places.
-pub(crate) struct Bounded {
-    listener: TcpListener,
-    places: Arc<Semaphore>,
-    silence_max: Duration,
-}
-
-impl Listener for Bounded {
-    type Io = Connection;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (Connection, SocketAddr) {
-        // The semaphore is never closed, so a place comes.
-        let place = Arc::clone(&self.places).acquire_owned().await.ok();
-        // axum's own accept waits and goes on when file descriptors are used up.
-        let (stream, address) = Listener::accept(&mut self.listener).await;
-        let silence_max = self.silence_max;
-        let silence = Box::pin(sleep(silence_max));
-        (Connection { stream, silence_max, silence, _place: place }, address)
-    }
-
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
-    }
-}
-
-/// A connection that fails when nothing was read for too long.
-pub(crate) struct Connection {
-    stream: TcpStream,
-    silence_max: Duration,
-    silence: Pin<Box<Sleep>>,
-    _place: Option<OwnedSemaphorePermit>,
-}
-
-impl AsyncRead for Connection {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        match Pin::new(&mut self.stream).poll_read(cx, buf) {
-            Poll::Ready(result) => {
-                let until = Instant::now() + self.silence_max;
-                self.silence.as_mut().reset(until);
-                Poll::Ready(result)
+async fn accept_all(entrance: Entrance, house: Arc<House>, mut stop: watch::Receiver<bool>) {
+    let mut connections = JoinSet::new();
+    let mut spare = Spare::new();
+    let stopped = stop.clone();
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            _ = stop.wait_for(|stop| *stop) => break,
+            Some(_) = connections.join_next() => continue,
+            accepted = entrance.listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                let scarce = !spare.regain();
+                match house.census.admit(peer) {
+                    Ok(place) => {
+                        let (house, tls) = (Arc::clone(&house), entrance.tls.clone());
+                        let stop = stopped.clone();
+                        connections.spawn(async move {
+                            attend::run(house, stream, peer, tls, scarce, stop).await;
+                            drop(place);
+                        });
+                    }
+                    Err(_) => metrics::counter!(HTTP_TURNED_AWAY, "why" => "full").increment(1),
+                }
             }
-            Poll::Pending => {
-                ready!(self.silence.as_mut().poll(cx));
-                Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+            Err(error) if of_one_connection(&error) => {}
+            // Out of descriptors (or memory): the one that was kept is for the next connection.
+            Err(_) if spare.lend() => {}
+            Err(error) => {
+                tracing::debug!(%error, "HTTP is not accepting");
+                tokio::select! {
+                    _ = stop.wait_for(|stop| *stop) => break,
+                    () = sleep(HTTP_ACCEPT_PAUSE) => {}
+                }
+                spare.regain();
             }
         }
     }
+    drop(entrance);
+    while connections.join_next().await.is_some() {}
 }
 
-impl AsyncWrite for Connection {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use tokio::io::AsyncReadExt as _;
-
-    async fn bounded(places: usize, silence_max: Duration) -> (Bounded, SocketAddr) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let places = Arc::new(Semaphore::new(places));
-        (Bounded { listener, places, silence_max }, address)
-    }
-
-    #[tokio::test]
-    async fn a_silent_connection_ends() {
-        let (mut listener, address) = bounded(9, Duration::from_millis(20)).await;
-        let client = TcpStream::connect(address).await.unwrap();
-        let (mut server, _) = listener.accept().await;
-        let error = server.read_u8().await.unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
-        drop(client);
-    }
-
-    #[tokio::test]
-    async fn a_full_listener_waits_for_a_place() {
-        let (mut listener, address) = bounded(1, HTTP_SILENCE_MAX).await;
-        let _clients = (
-            TcpStream::connect(address).await.unwrap(),
-            TcpStream::connect(address).await.unwrap(),
-        );
-        let (first, _) = listener.accept().await;
-        {
-            let mut second = std::pin::pin!(listener.accept());
-            let mut cx = Context::from_waker(std::task::Waker::noop());
-            assert!(second.as_mut().poll(&mut cx).is_pending());
-        }
-        drop(first);
-        let _ = listener.accept().await;
-    }
+/// The error is of the connection that was to be accepted, not of the listener.
+fn of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::Interrupted
+    )
 }

@@ -32,6 +32,8 @@ impl Default for Listen {
             ws: local(8083),
             wss: None,
             http: local(8080),
+            https: None,
+            probes: None,
             tls_cert_file: PathBuf::new(),
             tls_key_file: PathBuf::new(),
             ws_origins: Vec::new(),
@@ -104,6 +106,8 @@ impl Default for Limits {
             large_group_members: 256,
             large_group_sends_per_s: 100,
             requests_per_s: 10_000,
+            http_connections_max: 2048,
+            http_connections_per_address_max: 1024,
         }
     }
 }

@@ -70,6 +70,10 @@ pub(crate) struct Listen {
     pub(crate) wss: Option<SocketAddr>,
     #[serde(deserialize_with = "address")]
     pub(crate) http: Option<SocketAddr>,
+    #[serde(deserialize_with = "address")]
+    pub(crate) https: Option<SocketAddr>,
+    #[serde(deserialize_with = "address")]
+    pub(crate) probes: Option<SocketAddr>,
     pub(crate) tls_cert_file: PathBuf,
     pub(crate) tls_key_file: PathBuf,
     pub(crate) ws_origins: Vec<String>,
@@ -77,13 +81,15 @@ pub(crate) struct Listen {
 
 impl Listen {
     /// All listeners with their names, in the order in which they are bound and shown.
-    pub(crate) fn all(&self) -> [(&'static str, Option<SocketAddr>); 5] {
+    pub(crate) fn all(&self) -> [(&'static str, Option<SocketAddr>); 7] {
         [
             ("mqtt", self.mqtt),
             ("mqtts", self.mqtts),
             ("ws", self.ws),
             ("wss", self.wss),
             ("http", self.http),
+            ("https", self.https),
+            ("probes", self.probes),
         ]
     }
 }
@@ -191,6 +197,8 @@ pub(crate) struct Limits {
     pub(crate) large_group_members: usize,
     pub(crate) large_group_sends_per_s: u32,
     pub(crate) requests_per_s: u32,
+    pub(crate) http_connections_max: usize,
+    pub(crate) http_connections_per_address_max: usize,
 }
 
 /// `[policy]`

@@ -81,11 +81,12 @@ fn check_roles(config: &Config, must: &mut dyn FnMut(bool, &str)) {
     );
     let files = [&config.listen.tls_cert_file, &config.listen.tls_key_file];
     let named = files.iter().filter(|file| !file.as_os_str().is_empty()).count();
-    let wanted = config.listen.mqtts.is_some() || config.listen.wss.is_some();
+    let listen = &config.listen;
+    let wanted = listen.mqtts.is_some() || listen.wss.is_some() || listen.https.is_some();
     must(
         named == 2 || (named == 0 && !wanted),
-        "listen.tls_cert_file and listen.tls_key_file are needed, both, with listen.mqtts and \
-         listen.wss",
+        "listen.tls_cert_file and listen.tls_key_file are needed, both, with listen.mqtts, \
+         listen.wss and listen.https",
     );
 }
 

@@ -24,7 +24,7 @@ fn loaded(dir: &Dir, line: &str) -> (Dev, crate::config::Loaded) {
 }
 
 fn ports(config: &Config) -> Vec<u16> {
-    config.listen.all().iter().map(|(_, at)| at.unwrap().port()).collect()
+    config.listen.all().iter().filter_map(|(_, at)| at.map(|at| at.port())).collect()
 }
 
 #[test]

@@ -65,6 +65,7 @@ mod side;
 mod world;
 
 mod accounts;
+mod attack;
 mod blocks;
 mod bounds;
 mod browser;

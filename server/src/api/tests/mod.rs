@@ -143,14 +143,11 @@ impl World {
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let (stop, mut stopped) = watch::channel(false);
-        tokio::spawn(serve::serve(
-            listener,
-            router(Arc::clone(&api), &config.http.cors_origins),
-            async move {
-                let _ = stopped.wait_for(|stop| *stop).await;
-            },
-        ));
+        let router = router(Arc::clone(&api), &config.http.cors_origins);
+        let (stop, stopped) = watch::channel(false);
+        let entrances = vec![serve::Entrance { listener, tls: None }];
+        let bounds = serve::Bounds { connections_max: 100, per_address_max: 100 };
+        tokio::spawn(serve::serve(entrances, router, bounds, stopped));
         Self { address, api, heard, key, opened, _stop: stop, _dir: dir }
     }
 

@@ -1,0 +1,125 @@
+//! REST and the probes without a token.
+
+use std::time::Duration;
+
+use godwit_testkit::rest;
+use godwit_testkit::server::Options;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
+
+use super::{prompt, sockets};
+use crate::scenarios::world::World;
+
+const MANY: usize = 600;
+
+/// The probes answer, and somebody with a token is served.
+async fn is_served(world: &World) {
+    let anybody = world.server.caller("");
+    let operator = world.server.caller(world.server.admin());
+    prompt("/livez", async || drop(anybody.get("/livez").await.expect(200))).await;
+    prompt("/readyz", async || drop(anybody.get("/readyz").await.expect(200))).await;
+    let path = format!("/v1/conversations/{}", world.cid);
+    prompt("REST", async || drop(operator.get(&path).await.expect(200))).await;
+}
+
+/// Adds a line to each for as long as it is polled.
+async fn drip(mut all: Vec<TcpStream>) {
+    loop {
+        for stream in &mut all {
+            let _ = stream.write_all(b"X-Drip: drip\r\n").await;
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+#[tokio::test]
+async fn headers_that_drip_keep_nobody_out() {
+    let world = World::new().await;
+    let address = world.server.address("http");
+    let all = sockets(&address, MANY, b"GET /livez HTTP/1.1\r\nHost: x\r\n").await;
+    tokio::select! {
+        () = drip(all) => {}
+        () = is_served(&world) => {}
+    }
+}
+
+#[tokio::test]
+async fn bodies_that_drip_keep_nobody_out() {
+    let world = World::new().await;
+    let address = world.server.address("http");
+    let head = b"POST /v1/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n\
+                 Content-Length: 60000\r\n\r\n{";
+    let all = sockets(&address, MANY, head).await;
+    tokio::select! {
+        () = drip(all) => {}
+        () = is_served(&world) => {}
+    }
+}
+
+#[tokio::test]
+async fn pipeliners_that_never_read_keep_nobody_out() {
+    let world = World::new().await;
+    let address = world.server.address("http");
+    let requests = b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n".repeat(30);
+    let before = world.server.resident();
+    let _all = sockets(&address, MANY, &requests).await;
+    is_served(&world).await;
+    let growth = world.server.resident().saturating_sub(before);
+    assert!(growth < 200 << 20, "{} MiB more for answers that nobody reads", growth >> 20);
+}
+
+/// With a listener of their own the probes are there, and the metrics there only.
+#[tokio::test]
+async fn probes_have_a_listener_of_their_own() {
+    let options = Options::default()
+        .with("GODWIT__LISTEN__PROBES", "127.0.0.1:0")
+        .with("GODWIT__LIMITS__HTTP_CONNECTIONS_MAX", "8");
+    let world = World::with(options).await;
+    let probes = format!("http://{}", world.server.address("probes"));
+    let rest = format!("http://{}", world.server.address("http"));
+    assert_eq!(rest::ask(&rest, "GET", "/metrics", "", None).await.problem(404), "not_found");
+    let _full = sockets(&world.server.address("http"), 50, b"GET /livez HTTP/1.1\r\n").await;
+    for path in ["/livez", "/readyz", "/metrics"] {
+        assert_eq!(rest::ask(&probes, "GET", path, "", None).await.status, 200, "{path}");
+    }
+    let beside = rest::ask(&probes, "GET", "/v1/inbox", "", None).await;
+    assert_eq!(beside.problem(404), "not_found");
+}
+
+/// With all descriptors used up a probe is answered: one was kept for it.
+#[tokio::test]
+async fn a_probe_is_answered_when_descriptors_are_used_up() {
+    let mut options = Options::default();
+    options.wrapper = ["sh", "-c", "ulimit -n 160; exec \"$@\"", "sh"].map(str::to_owned).to_vec();
+    let world = World::with(options).await;
+    let mqtt = world.server.mqtt();
+    // More than are let in: those beyond are told so, and cost descriptors meanwhile.
+    let _held = sockets(&mqtt, 140, &[0x10]).await;
+    let _more = sockets(&world.server.address("ws"), 140, b"GET").await;
+    let anybody = world.server.caller("");
+    prompt("/livez", async || drop(anybody.get("/livez").await.expect(200))).await;
+    let log = world.server.log();
+    assert!(log.contains("fewer connections than limits.connections_max"), "{log}");
+}
+
+/// REST over TLS.
+#[tokio::test]
+async fn rest_is_served_over_tls() {
+    let options = Options::default().with("GODWIT__LISTEN__HTTPS", "127.0.0.1:0");
+    let world = World::with(options).await;
+    let url = format!("https://{}/livez", world.server.address("https"));
+    let url = url.replace("127.0.0.1", "localhost");
+    let certificate = world.server.data().join("dev-cert.pem");
+    let code = "import ssl, sys, urllib.request\n\
+                context = ssl.create_default_context(cafile=sys.argv[2])\n\
+                print(urllib.request.urlopen(sys.argv[1], context=context).status)";
+    let certificate = certificate.display().to_string();
+    assert_eq!(super::tls::python(code, &[&url, &certificate]).await, "200");
+    let address = world.server.address("https");
+    let _silent = sockets(&address, MANY, b"").await;
+    let _half = sockets(&address, 300, super::tls::HALF).await;
+    prompt("https", async || {
+        super::tls::python(code, &[&url, &certificate]).await;
+    })
+    .await;
+}
