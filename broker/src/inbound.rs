@@ -3,7 +3,7 @@
 use std::num::{NonZeroU16, NonZeroU32};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use bytestring::ByteString;
@@ -15,7 +15,7 @@ use godwit_core::edge::{
 
 use crate::connection::{Busy, BusyKind, Connection, End};
 use crate::packet::{Inbound, Incoming, TOKEN_METHOD};
-use crate::quota::Quota;
+use crate::quota::{self, Quota};
 use crate::router::Wish;
 use crate::{metrics, reply};
 
@@ -30,8 +30,11 @@ impl Connection {
             Inbound::Publish(incoming) => self.on_publish(*incoming),
             Inbound::PubAck(packet_id) => {
                 let mut marks = Vec::new();
-                // An unknown id is ignored: it may be of a connection that was taken over.
-                self.inflight.acknowledge(packet_id.get(), &mut marks);
+                // An unknown id is ignored: it may be of a connection that was taken over. A known
+                // one was paid for by who sent the message.
+                if !self.inflight.acknowledge(packet_id.get(), &mut marks) {
+                    self.owe(quota::PUBLISH, 0);
+                }
                 self.confirm(&marks);
                 Ok(())
             }
@@ -44,6 +47,7 @@ impl Connection {
                 Ok(())
             }
             Inbound::Ping => {
+                self.owe(quota::PUBLISH, 0);
                 reply::pong(&self.codec, self.version, &mut self.output);
                 Ok(())
             }
@@ -80,6 +84,7 @@ impl Connection {
             let why = "AUTH without the method named at CONNECT";
             return Err(End::cut(Code::PROTOCOL_ERROR, why));
         }
+        self.owe(quota::TOKEN, data.as_ref().map_or(0, Bytes::len));
         let credentials = Credentials {
             client_id: self.admitted.client_id.clone(),
             user_name: None,
@@ -133,16 +138,19 @@ impl Connection {
             _ => Ack::NONE,
         };
         let bytes = message.payload.len() + message.topic.len();
-        if let Err(wait) = self.take_quota(bytes) {
-            match self.version {
-                Version::V5 => {
-                    metrics::refused(Code::QUOTA_EXCEEDED);
-                    ack.settle(Outcome::throttled(wait));
-                    return Ok(());
-                }
-                // It cannot be told to wait, so it is made to: nothing is read meanwhile.
-                Version::V3 => self.pause = Some(Box::pin(tokio::time::sleep(wait))),
+        if let Err(wait) = self.take_quota(quota::PUBLISH, bytes) {
+            // 3.1.1 cannot be told to wait, and a client that was told often enough does not listen:
+            // both are made to, for nothing is read meanwhile.
+            let deaf = match (self.version, &mut self.quota) {
+                (Version::V5, Some(quota)) => quota.refuse(),
+                _ => Some(wait),
+            };
+            if deaf.is_none() {
+                metrics::refused(Code::QUOTA_EXCEEDED);
+                ack.settle(Outcome::throttled(wait));
+                return Ok(());
             }
+            self.owe(quota::PUBLISH, bytes);
         }
         self.route(message, qos, retain, ack);
         Ok(())
@@ -161,16 +169,28 @@ impl Connection {
         Ok(Some(Ack::new(Arc::clone(&self.link) as Arc<dyn Downlink>, ticket)))
     }
 
-    fn take_quota(&mut self, bytes: usize) -> Result<(), std::time::Duration> {
-        let options = &self.shared.options;
-        let (messages, byte_rate) = (options.publishes_per_s, options.publish_bytes_per_s);
-        if messages == 0 && byte_rate == 0 {
-            return Ok(());
-        }
+    /// Takes what a packet costs, or says how long to wait for it.
+    fn take_quota(&mut self, weight: f64, bytes: usize) -> Result<(), Duration> {
         let now = Instant::now();
-        let quota =
-            self.quota.get_or_insert_with(|| Box::new(Quota::new(messages, byte_rate, now)));
-        quota.take(bytes, now)
+        self.quota(now).map_or(Ok(()), |quota| quota.take(weight, bytes, now))
+    }
+
+    /// Takes what was done for a packet already; whoever owes is not read from for a while.
+    pub(crate) fn owe(&mut self, weight: f64, bytes: usize) {
+        let now = Instant::now();
+        if let Some(wait) = self.quota(now).and_then(|quota| quota.owe(weight, bytes, now)) {
+            self.pause = Some(Box::pin(tokio::time::sleep(wait)));
+        }
+    }
+
+    /// The budget; none without a bound.
+    fn quota(&mut self, now: Instant) -> Option<&mut Quota> {
+        let options = &self.shared.options;
+        let (weight, bytes) = (options.publishes_per_s, options.publish_bytes_per_s);
+        if weight == 0 && bytes == 0 {
+            return None;
+        }
+        Some(self.quota.get_or_insert_with(|| Box::new(Quota::new(weight, bytes, now))))
     }
 
     /// To the session above, or to the plain topics.
@@ -199,6 +219,7 @@ impl Connection {
         identifier: Option<NonZeroU32>,
         filters: Vec<(ByteString, u8)>,
     ) {
+        self.owe_filters(filters.iter().map(|(filter, _)| filter));
         let mut all = Vec::with_capacity(filters.len());
         let (mut promised, max) = (Vec::new(), self.shared.options.subscriptions_max);
         for (filter, options) in filters {
@@ -239,9 +260,19 @@ impl Connection {
         }
     }
 
+    fn owe_filters<'a>(&mut self, filters: impl Iterator<Item = &'a ByteString>) {
+        let (mut weight, mut bytes) = (0.0, 0);
+        for filter in filters {
+            weight += quota::FILTER;
+            bytes += filter.len();
+        }
+        self.owe(weight, bytes);
+    }
+
     fn on_unsubscribe(&mut self, packet_id: NonZeroU16, filters: &[ByteString]) {
         /// UNSUBACK: no such subscription.
         const NONE: Code = Code(0x11);
+        self.owe_filters(filters.iter());
         let filters: Vec<_> = filters.iter().map(ToString::to_string).collect();
         // `#` of a device stands for the plain filters that it was granted.
         let plain = filters.iter().map(|filter| {
