@@ -89,8 +89,8 @@ async fn probes_have_a_listener_of_their_own() {
 /// With all descriptors used up a probe is answered: one was kept for it.
 #[tokio::test]
 async fn a_probe_is_answered_when_descriptors_are_used_up() {
-    let mut options = Options::default();
-    options.wrapper = ["sh", "-c", "ulimit -n 160; exec \"$@\"", "sh"].map(str::to_owned).to_vec();
+    let wrapper = ["sh", "-c", "ulimit -n 160; exec \"$@\"", "sh"].map(str::to_owned).to_vec();
+    let options = Options { wrapper, ..Options::default() };
     let world = World::with(options).await;
     let mqtt = world.server.mqtt();
     // More than are let in: those beyond are told so, and cost descriptors meanwhile.
