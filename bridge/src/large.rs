@@ -207,3 +207,15 @@ fn is_own(session: &DeviceSession, entry: &Entry) -> bool {
     let identity = session.identity();
     entry.sender == identity.user && entry.device == identity.device
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_queue_has_room_for_so_many_bytes() {
+        let large = Large::new();
+        large.queue.lock().bytes = limits::LARGE_QUEUE_BYTES_MAX - 10;
+        assert!(large.has_room(10) && !large.has_room(11));
+    }
+}

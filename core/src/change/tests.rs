@@ -144,6 +144,15 @@ fn who_may_change_whom() {
 }
 
 #[test]
+fn messages_disappear_within_a_year() {
+    for (expiry_s, taken) in [(EXPIRY_S_MAX, true), (EXPIRY_S_MAX + 1, false)] {
+        let set = DetailsChange { expiry_s: Some(expiry_s), ..DetailsChange::default() };
+        let expiry = ask(Some("alice"), Ask::Details { set, based_on: None });
+        assert_eq!(decide(&group(), &expiry).is_ok(), taken, "{expiry_s}");
+    }
+}
+
+#[test]
 fn a_stamp_guards_against_what_was_not_seen() {
     let stale = Stamp { group_version: 1, details_seq: Seq::ZERO };
     let request = ChangeRequest { stamp: Some(stale), ..ask(Some("alice"), add(&["carol"])) };

@@ -2,6 +2,7 @@
 //! licences and bans. Cheap, so ./test runs them before anything that starts a server.
 
 mod asyncapi;
+mod bounds;
 mod deny;
 mod imports;
 mod links;

@@ -6,7 +6,7 @@ use godwit_testkit::postgres;
 use godwit_testkit::probe::Probe;
 use godwit_testkit::proxy::Proxy;
 use godwit_testkit::server::Options;
-use godwit_testkit::wire::{Properties, Received, Value, Version, id};
+use godwit_testkit::wire::{self, Properties, Publish, Received, Value, Version, id};
 
 use super::world::World;
 
@@ -61,6 +61,34 @@ async fn aliases_and_session_expiry_are_bounded() {
     alice.start_publish(&world.c(), b"one too many", alias(4)).await;
     // [MQTT-3.3.2-9]: above the maximum is a protocol error with a code of its own.
     assert_eq!(alice.ended().await, Some(0x94));
+}
+
+#[tokio::test]
+async fn retained_messages_are_bounded() {
+    let options = Options::default().with("GODWIT__LIMITS__RETAINED_MAX", "2");
+    let world = World::with(options).await;
+    let mut alice = world.probe(Version::V5, "alice", "phone").await;
+    for (topic, code) in [("a", 0), ("b", 0), ("c", 0x97), ("a", 0), ("c", 0x97)] {
+        let publish = Publish {
+            topic: format!("u/alice/{topic}"),
+            payload: b"kept".to_vec(),
+            qos: 1,
+            retain: true,
+            packet_id: alice.fresh_id(),
+            ..Publish::default()
+        };
+        alice.write(&wire::publish(Version::V5, &publish)).await;
+        let answer = alice.answer(publish.packet_id).await.code;
+        // 0x10: nobody subscribes it.
+        assert!(answer == code || (code == 0 && answer == 0x10), "{topic}: {answer:#x}");
+    }
+    let mut later = world.probe(Version::V5, "alice", "laptop").await;
+    later.subscribe("u/alice/#").await;
+    let mut kept = [later.recv().await.topic, later.recv().await.topic];
+    kept.sort();
+    assert_eq!(kept, ["u/alice/a", "u/alice/b"]);
+    later.fence().await;
+    assert!(later.left().is_empty());
 }
 
 #[tokio::test]
