@@ -2,7 +2,11 @@
 //!
 //! Sends wait in lanes; a conversation always uses the same lane, so its sends keep their order.
 //! Each lane has one commit under way; what comes meanwhile is the next batch. A store that is
-//! away leaves the batch in place: it is tried again, PUBACKs withheld, until `hold_max`.
+//! away leaves the batch in place: it is tried again, PUBACKs withheld. No send waits longer than
+//! `hold_max`, whatever it waits for: the batches before it, or its own.
+//!
+//! A send is refused here only if the store has rejected its own values, alone and never before with
+//! an answer that was lost ([`Error::Rejected`]). Every other failure leaves it unknown: withheld.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -23,6 +27,7 @@ use tokio::sync::Notify;
 
 use crate::fate::{self, Waiting};
 use crate::options::Options;
+use crate::pulse::Pulse;
 use crate::{metrics, recover, retry};
 
 #[derive(Default)]
@@ -45,9 +50,30 @@ pub(crate) struct Committer {
     announce: Arc<dyn Announce>,
     options: Options,
     lanes: Vec<Lane>,
+    /// Sends without an answer, queued or held by a lane, and the bytes of their bodies.
     sends: AtomicUsize,
     bytes: AtomicUsize,
+    queued: ::metrics::Gauge,
+    pub(crate) pulse: Pulse,
     stopping: AtomicBool,
+}
+
+/// What a lane has taken out of its queue, until each send is answered.
+struct Batch<'a> {
+    committer: &'a Committer,
+    sends: Vec<Send>,
+    waiting: Vec<Waiting>,
+    /// How many sends and bytes are given back at the end.
+    weight: (usize, usize),
+}
+
+impl Drop for Batch<'_> {
+    fn drop(&mut self) {
+        let (sends, bytes) = self.weight;
+        self.committer.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        let left = self.committer.sends.fetch_sub(sends, Ordering::Relaxed) - sends;
+        self.committer.show(left);
+    }
 }
 
 impl Committer {
@@ -56,8 +82,10 @@ impl Committer {
         announce: Arc<dyn Announce>,
         options: Options,
     ) -> Self {
-        let lanes = (0..options.commit_lanes.max(1)).map(|_| Lane::default()).collect();
+        let lanes: Vec<_> = (0..options.commit_lanes.max(1)).map(|_| Lane::default()).collect();
         Self {
+            pulse: Pulse::new(lanes.len()),
+            queued: ::metrics::gauge!(metrics::QUEUE_SENDS),
             store,
             announce,
             options,
@@ -91,7 +119,7 @@ impl Committer {
             let outcome = Outcome::throttled(Duration::from_secs(1));
             return fate::answer(vec![(waiting, outcome, "throttled")]);
         }
-        sends.fetch_add(1, Ordering::Relaxed);
+        self.show(sends.fetch_add(1, Ordering::Relaxed) + 1);
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
         let lane = &self.lanes[lane_of(send.conversation.as_bytes(), self.lanes.len())];
         lane.queue.lock().sends.push_back((send, waiting));
@@ -140,11 +168,11 @@ impl Committer {
         Ok(changed)
     }
 
-    async fn run(self: Arc<Self>, lane: usize) {
-        let lane = &self.lanes[lane];
+    async fn run(self: Arc<Self>, number: usize) {
+        let lane = &self.lanes[number];
         loop {
-            let (sends, waiting) = self.take(lane);
-            if sends.is_empty() {
+            let mut batch = self.take(lane);
+            if batch.sends.is_empty() {
                 if self.stopping.load(Ordering::SeqCst) {
                     return;
                 }
@@ -154,13 +182,15 @@ impl Committer {
                 }
                 continue;
             }
+            self.pulse.lane(number, Some(Instant::now()));
             let _turn = lane.turn.lock().await;
-            self.commit(sends, waiting).await;
+            self.commit(&mut batch).await;
+            self.pulse.lane(number, None);
         }
     }
 
     /// The next batch of a lane, bounded in sends and bytes.
-    fn take(&self, lane: &Lane) -> (Vec<Send>, Vec<Waiting>) {
+    fn take(&self, lane: &Lane) -> Batch<'_> {
         let mut queue = lane.queue.lock();
         let (mut sends, mut waiting, mut bytes) = (Vec::new(), Vec::new(), 0);
         while let Some((send, _)) = queue.sends.front() {
@@ -175,18 +205,25 @@ impl Committer {
             }
         }
         drop(queue);
-        let left = self.sends.fetch_sub(sends.len(), Ordering::Relaxed) - sends.len();
-        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
-        // A gauge may round.
-        #[allow(clippy::cast_precision_loss)]
-        ::metrics::gauge!(metrics::QUEUE_SENDS).set(left as f64);
-        (sends, waiting)
+        Batch { committer: self, weight: (sends.len(), bytes), sends, waiting }
     }
 
-    async fn commit(&self, sends: Vec<Send>, waiting: Vec<Waiting>) {
+    /// Shows how many sends are without an answer.
+    fn show(&self, sends: usize) {
+        // A gauge may round.
+        #[allow(clippy::cast_precision_loss)]
+        self.queued.set(sends as f64);
+    }
+
+    async fn commit(&self, batch: &mut Batch<'_>) {
         let begun = Instant::now();
-        let oldest = waiting.iter().map(|w| w.since).min().unwrap_or(begun);
-        metrics::stage("queue", begun.duration_since(oldest));
+        let (sends, waiting) = self.in_time(
+            std::mem::take(&mut batch.sends),
+            std::mem::take(&mut batch.waiting),
+            begun,
+        );
+        let Some(oldest) = waiting.iter().map(|w| w.since).min() else { return };
+        metrics::stage("queue", begun.saturating_duration_since(oldest));
         let deadline = oldest + self.options.hold_max;
         let mut lost = false;
         match self.commit_until(&sends, deadline, &mut lost).await {
@@ -204,6 +241,23 @@ impl Committer {
         }
     }
 
+    /// Lets those go who have waited for `hold_max` already: the batches before took all of it.
+    fn in_time(
+        &self,
+        sends: Vec<Send>,
+        waiting: Vec<Waiting>,
+        now: Instant,
+    ) -> (Vec<Send>, Vec<Waiting>) {
+        let late = |who: &Waiting| who.since + self.options.hold_max <= now;
+        if !waiting.iter().any(late) {
+            return (sends, waiting);
+        }
+        let (gone, left): (Vec<_>, Vec<_>) =
+            sends.into_iter().zip(waiting).partition(|(_, who)| late(who));
+        withhold(gone.into_iter().map(|(_, who)| who).collect());
+        left.into_iter().unzip()
+    }
+
     /// Tries until the store answers or the deadline has passed. `lost`: the answer to a try was
     /// lost, so the sends may be committed whatever comes after it.
     async fn commit_until(
@@ -214,8 +268,13 @@ impl Committer {
     ) -> Result<Committed, Error> {
         let mut backoff = retry::Backoff::new();
         loop {
-            match self.store.commit(sends, &self.options.policy).await {
+            let tried = self.store.commit(sends, &self.options.policy);
+            // What is cut off is undone, or was done whole: a later try finds it by its keys.
+            let tried = tokio::time::timeout_at(deadline.into(), tried).await;
+            let tried = tried.unwrap_or_else(|late| Err(Error::Unavailable(Box::new(late))));
+            match tried {
                 Ok(mut committed) => {
+                    self.pulse.succeeded(Instant::now());
                     if *lost {
                         recover::reclaim(self.store.as_ref(), sends, &mut committed).await;
                     }
@@ -223,6 +282,7 @@ impl Committer {
                 }
                 Err(error @ Error::Unavailable(_)) => {
                     *lost = true;
+                    self.pulse.failed(Instant::now());
                     retry::note("commit", &error);
                     let wait = backoff.next();
                     if Instant::now() + wait >= deadline {
@@ -230,7 +290,13 @@ impl Committer {
                     }
                     tokio::time::sleep(wait).await;
                 }
-                Err(error) => return Err(error),
+                Err(error) => {
+                    // What is one send's own says nothing of the store.
+                    if matches!(error, Error::Broken(_)) {
+                        self.pulse.failed(Instant::now());
+                    }
+                    return Err(error);
+                }
             }
         }
     }
@@ -248,26 +314,26 @@ impl Committer {
         for (send, who) in sends.into_iter().zip(waiting) {
             let (deadline, mut lost) = (who.since + self.options.hold_max, lost);
             let tried = self.commit_until(std::slice::from_ref(&send), deadline, &mut lost).await;
-            match tried {
-                Ok(committed) => self.finish(committed, vec![who]),
-                Err(Error::Unavailable(_)) => withhold(vec![who]),
-                Err(Error::Broken(source)) => {
-                    tracing::error!(
-                        stage = "commit",
-                        error = %source,
-                        conversation.id = %send.conversation,
-                        "a send cannot be committed"
-                    );
-                    if lost {
-                        withhold(vec![who]);
-                    } else {
-                        let outcome = Outcome::refused(
-                            Code::UNSPECIFIED,
-                            "the server failed; nothing was stored",
-                        );
-                        fate::answer(vec![(who, outcome, "failed")]);
-                    }
+            let error = match tried {
+                Ok(committed) => {
+                    self.finish(committed, vec![who]);
+                    continue;
                 }
+                Err(error) => error,
+            };
+            tracing::error!(
+                stage = "commit",
+                %error,
+                conversation.id = %send.conversation,
+                "a send cannot be committed"
+            );
+            match error {
+                Error::Rejected(_) if !lost => {
+                    let reason = "the store cannot hold this; nothing was stored";
+                    let outcome = Outcome::refused(Code::PAYLOAD_INVALID, reason);
+                    fate::answer(vec![(who, outcome, "malformed")]);
+                }
+                _ => withhold(vec![who]),
             }
         }
     }

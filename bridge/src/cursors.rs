@@ -112,7 +112,7 @@ impl Cursors {
             // that is away for a while shall not forget it either.
             while let Err(error) = self.store.move_cursors(chunk).await {
                 retry::note("move_cursors", &error);
-                if matches!(error, Error::Broken(_)) {
+                if !matches!(error, Error::Unavailable(_)) {
                     break;
                 }
                 tokio::time::sleep(backoff.next()).await;

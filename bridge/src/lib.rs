@@ -53,6 +53,7 @@ mod pace;
 mod people;
 mod presence;
 mod pull;
+mod pulse;
 mod query;
 mod rates;
 mod receipts;
@@ -69,9 +70,9 @@ mod watch;
 mod wire;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use godwit_core::bus::{Announce, Announcement, Control, Cut, Listen, Signal};
+use godwit_core::bus::{Announce, Announcement, Commits, Control, Cut, Listen, Signal};
 use godwit_core::change::{ChangeRequest, Refused};
 use godwit_core::cursor::{Feed, Opened, Opening};
 use godwit_core::edge::{Begin, Begun, Code, Downlink, Outcome, Task, Upstream};
@@ -312,6 +313,10 @@ impl Control for Bridge {
 
     fn report<'a>(&'a self, report: &'a Report) -> Pending<'a, Verdict> {
         Box::pin(self.inner.receipts.report(report.clone()))
+    }
+
+    fn commits(&self) -> Commits {
+        self.inner.committer.pulse.commits(Instant::now())
     }
 }
 

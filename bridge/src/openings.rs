@@ -205,7 +205,7 @@ impl Openings {
         let mut backoff = retry::Backoff::new();
         while let Err(error) = self.store.close_sessions(&ends).await {
             retry::note("close_sessions", &error);
-            if matches!(error, Error::Broken(_)) {
+            if !matches!(error, Error::Unavailable(_)) {
                 break;
             }
             tokio::time::sleep(backoff.next()).await;

@@ -28,6 +28,7 @@ pub(crate) fn note(operation: &'static str, error: &Error) {
     let kind = match error {
         Error::Unavailable(_) => "unavailable",
         Error::Broken(_) => "broken",
+        Error::Rejected(_) => "rejected",
     };
     ::metrics::counter!(metrics::STORE_FAILURES, "operation" => operation, "kind" => kind)
         .increment(1);
@@ -35,7 +36,9 @@ pub(crate) fn note(operation: &'static str, error: &Error) {
     if LAST_S.swap(now_s, Ordering::Relaxed) != now_s {
         match error {
             Error::Unavailable(_) => tracing::warn!(operation, %error, "waiting for the store"),
-            Error::Broken(_) => tracing::error!(operation, %error, "the store failed"),
+            Error::Broken(_) | Error::Rejected(_) => {
+                tracing::error!(operation, %error, "the store failed");
+            }
         }
     }
 }

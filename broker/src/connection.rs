@@ -274,10 +274,9 @@ impl Connection {
             if outcome.detail == godwit_core::edge::Detail::Withheld {
                 return Err(End::cut(Code::SERVER_BUSY, "a publish could not be committed"));
             }
-            let throttled = outcome.code == Code::QUOTA_EXCEEDED;
-            if throttled && self.version == Version::V3 {
+            if self.version == Version::V3 && !outcome.code.is_final() {
                 // 3.1.1 cannot be told to wait, and an acknowledgement would mean "done".
-                return Err(End::cut(Code::QUOTA_EXCEEDED, "too many publishes wait"));
+                return Err(End::cut(outcome.code, "a publish is refused only for now"));
             }
             if let Some(packet_id) = NonZeroU16::new(packet_id) {
                 reply::puback(&self.codec, packet_id, &outcome, &mut self.output);

@@ -1,6 +1,7 @@
 //! The ports of the bus: who is told of what was committed.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::change::{ChangeRequest, Refused};
 use crate::entry::Entry;
@@ -114,6 +115,22 @@ pub trait Control: Send + Sync + 'static {
         &'a self,
         report: &'a crate::receipt::Report,
     ) -> Pending<'a, crate::receipt::Verdict>;
+
+    /// How commits fare, for /readyz.
+    fn commits(&self) -> Commits;
+}
+
+/// How commits fare: what their outcomes say of the store, without asking it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Commits {
+    /// For so long the oldest commit under way has not moved.
+    pub under_way: Option<Duration>,
+    /// For so long they have failed, since the last success; `None`: the last one succeeded.
+    pub failing: Option<Duration>,
+    /// So long ago the last one failed, while [`Commits::failing`].
+    pub last_failure: Option<Duration>,
+    /// So long ago the last one succeeded.
+    pub last_success: Option<Duration>,
 }
 
 /// Ends what a revoked device, or all devices of a user, have at a role of this process. Must not

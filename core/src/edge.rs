@@ -94,6 +94,24 @@ impl Code {
     pub const fn is_error(self) -> bool {
         self.0 >= 0x80
     }
+
+    /// Whether the same publish will never be answered otherwise. Any other refusal may turn into a
+    /// success by itself or by an operator's hand: 3.1.1, where a PUBACK always means "done with it",
+    /// must not get one.
+    #[must_use]
+    pub const fn is_final(self) -> bool {
+        !self.is_error()
+            || matches!(
+                self,
+                Self::NOT_AUTHORIZED
+                    | Self::STALE_GROUP
+                    | Self::PAYLOAD_INVALID
+                    | Self::TOPIC_NAME_INVALID
+                    | Self::PACKET_TOO_LARGE
+                    | Self::RETAIN_NOT_SUPPORTED
+                    | Self::QOS_NOT_SUPPORTED
+            )
+    }
 }
 
 impl fmt::Debug for Code {

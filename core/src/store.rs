@@ -1,8 +1,9 @@
 //! The port to the message store: domain operations, no generic CRUD.
 //!
 //! Two adapters implement it, `store/sqlite` and `store/postgres`; both pass
-//! `conformance::store`. Every operation is one transaction: it happened whole and is durable when
-//! `Ok` is returned, or it did not happen. After [`Error::Unavailable`] a commit may have happened
+//! `conformance::store`. Every operation (but [`Store::prune`]) is one transaction: it happened whole
+//! and is durable when `Ok` is returned, or it did not happen. (What only costs a repetition, as
+//! cursors, events done and times last seen, may be lost with the machine's power.) After [`Error::Unavailable`] a commit may have happened
 //! (the answer was lost); all operations are safe to repeat with the same arguments. Dropping a
 //! future leaves its operation either done whole or not at all.
 
@@ -26,13 +27,19 @@ pub type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + std::m
 /// Why an operation of the store failed; variants by what the caller does next.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Away for now (connection lost, restarting, locked, out of disk): wait and repeat.
+    /// Away for now (connection lost, restarting, locked, out of disk, a right taken away): wait
+    /// and repeat; time or an operator's hand mends it.
     #[error("the store is away: {0}")]
     Unavailable(#[source] Source),
-    /// Repeating does not help: a defect, or a store that was changed by another hand. Give up
-    /// this operation and tell the operator.
+    /// Repeating at once does not help: a defect, or a store that was changed by another hand. Give
+    /// up this try and tell the operator. It says nothing of the request: after it is mended, the
+    /// same request may succeed, so nobody is told that it was refused.
     #[error("the store failed: {0}")]
     Broken(#[source] Source),
+    /// The store has read this request's own values and can never hold them. Nothing was stored.
+    /// The only failure of which a sender may be told a refusal.
+    #[error("the store cannot hold this: {0}")]
+    Rejected(#[source] Source),
 }
 
 /// What an adapter's driver said.
@@ -131,6 +138,17 @@ pub struct OutboxEvent {
     pub seq: Seq,
 }
 
+/// Who serves from a store: the holder of its lease.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Holder {
+    /// Drawn once by each process.
+    pub owner: String,
+    /// For people: program, process, machine. Empty: nobody was there yet.
+    pub name: String,
+    /// Milliseconds since 1970 when it was written last that the holder lives.
+    pub heartbeat_ms: u64,
+}
+
 /// What [`Store::prune`] shall remove.
 #[derive(Debug, Clone, Copy)]
 pub struct Prune {
@@ -138,7 +156,7 @@ pub struct Prune {
     pub now_ms: u64,
     /// Bodies of entries older than this are removed; `None`: kept forever.
     pub bodies_before_ms: Option<u64>,
-    /// At most so many rows of each kind in one call.
+    /// At most so many rows of each kind in one call, and in one transaction.
     pub rows_max: u32,
 }
 
@@ -151,6 +169,8 @@ pub struct Pruned {
     pub sessions: u64,
     /// Idempotency keys that were old enough.
     pub keys: u64,
+    /// More sessions are due: they were left for the next call, because these had many cursors.
+    pub more: bool,
 }
 
 /// The message store: conversations and sessions here, [`Inboxes`] and [`People`] beside.
@@ -258,11 +278,16 @@ pub trait Store: Inboxes + People {
     /// Forgets events that the stream has taken. Unknown ids are ignored.
     fn outbox_done<'a>(&'a self, ids: &'a [i64]) -> Pending<'a, ()>;
 
-    /// Removes what is due.
+    /// Removes what is due, in small steps, each a transaction of its own that stands behind
+    /// commits. What was removed before an error stays removed.
     fn prune(&self, prune: Prune) -> Pending<'_, Pruned>;
 
-    /// Whether the store answers, for /readyz.
+    /// Whether the store answers who reads.
     fn ping(&self) -> Pending<'_, ()>;
+
+    /// Whether a commit would be taken: asks whoever writes, tries what a commit does (undone
+    /// again), and flushes one small write. For /readyz.
+    fn probe(&self) -> Pending<'_, ()>;
 }
 
 #[cfg(test)]

@@ -122,6 +122,37 @@ pub(crate) const HTTP_REQUEST_TIME_MAX: Duration = Duration::from_secs(10);
 /// How long the store may take to answer for `/readyz`.
 pub(crate) const READY_TIME_MAX: Duration = Duration::from_secs(1);
 
+/// How long a commit under way may not have moved before `/readyz` says no. A disk that takes so long
+/// for one flush is not ready.
+pub(crate) const COMMIT_STALL_MAX: Duration = Duration::from_secs(3);
+
+/// How long a failed commit makes `/readyz` say no, when none follows. Then a probe decides.
+pub(crate) const COMMIT_FAILURE_KEPT: Duration = Duration::from_secs(5);
+
+/// How long an answer about the store is good for `/readyz`: nobody can make it write more often.
+pub(crate) const READY_KEPT: Duration = Duration::from_secs(1);
+
+/// How often the holder of a store's lease writes that it lives.
+pub(crate) const LEASE_BEAT: Duration = Duration::from_secs(2);
+
+/// How often a lease that is held by another is looked at.
+pub(crate) const LEASE_LOOK: Duration = Duration::from_millis(200);
+
+/// How long a start waits for a lease whose holder shows no sign of life: locks of a machine that has
+/// vanished fall after 11 s.
+pub(crate) const LEASE_WAIT_MAX: Duration = Duration::from_secs(15);
+
+/// Beats in a row whose failure is said.
+pub(crate) const LEASE_BEATS_MAX: u32 = 3;
+
+/// The first and the longest wait before a store that is not there yet is tried again at a start.
+pub(crate) const START_RETRY: (Duration, Duration) =
+    (Duration::from_millis(200), Duration::from_secs(2));
+
+/// How long a start waits for all cursors to be compared with their logs; the rest is done beside
+/// serving.
+pub(crate) const MEND_WAIT_MAX: Duration = Duration::from_secs(2);
+
 /// Items of one page over REST, of every list; the core's bound for pages of a log and of an inbox.
 /// More are clamped to it.
 pub(crate) const PAGE_ITEMS_MAX: u32 = godwit_core::limits::PAGE_ENTRIES_MAX;

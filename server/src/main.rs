@@ -16,6 +16,7 @@ mod dev;
 mod exposure;
 mod failure;
 mod files;
+mod lease;
 mod limits;
 mod listeners;
 mod lock;

@@ -3,12 +3,14 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use godwit_core::store::{self, SchemaState, Store};
+use godwit_core::store::{self, Error, Holder, SchemaState, Store};
 use godwit_store_postgres::PostgresStore;
 use godwit_store_sqlite::SqliteStore;
 
 use crate::config::{Config, StoreKind};
 use crate::failure::{Failure, Result};
+use crate::limits::{MEND_WAIT_MAX, START_RETRY};
+use crate::supervisor::{self, State};
 
 /// An open store.
 #[derive(Debug, Clone)]
@@ -42,22 +44,63 @@ impl Opened {
                 Ok(Self::Sqlite(opened))
             }
             StoreKind::Postgres => {
-                let url = config.store.postgres_url.expose();
-                let options = godwit_store_postgres::Options {
-                    connections_max: config.store.postgres_connections_max,
-                    operation_timeout: config.store.postgres_timeout,
-                };
-                let opened = PostgresStore::connect(url, options).await.map_err(|error| {
-                    // The driver's message names host and database, not the password.
-                    Failure::new(
-                        format!("Postgres cannot be reached: {error}"),
-                        "Check store.postgres_url (postgres://user:password@host:port/database), \
-                         and that Postgres runs there and lets this user in.",
-                    )
-                })?;
+                let opened = postgres(config).await.map_err(|error| unreachable(&error))?;
                 Ok(Self::Postgres(opened))
             }
         }
+    }
+
+    /// As [`Opened::open`], but waits for a Postgres that is not there yet: at a machine's boot it may
+    /// come later. What a person must mend is a failure at once.
+    pub(crate) async fn open_patiently(config: &Config) -> Result<Self> {
+        if config.store.kind == StoreKind::Sqlite {
+            return Self::open(config).await;
+        }
+        let mut wait = START_RETRY.0;
+        loop {
+            match postgres(config).await {
+                Ok(opened) => return Ok(Self::Postgres(opened)),
+                Err(error @ Error::Unavailable(_)) => {
+                    tracing::warn!(%error, "waiting for Postgres");
+                    supervisor::tell(State::Waiting);
+                    tokio::time::sleep(wait).await;
+                    wait = (wait * 2).min(START_RETRY.1);
+                }
+                Err(error) => return Err(unreachable(&error)),
+            }
+        }
+    }
+
+    /// Takes the lease, unless somebody holds it.
+    pub(crate) async fn try_lease(&self) -> std::result::Result<Option<HeldLease>, Error> {
+        Ok(match self {
+            Self::Sqlite(store) => store.try_lease()?.map(HeldLease::Sqlite),
+            Self::Postgres(store) => store.try_lease().await?.map(HeldLease::Postgres),
+        })
+    }
+
+    /// Who held the lease last, or holds it.
+    pub(crate) async fn holder(&self) -> std::result::Result<Holder, Error> {
+        match self {
+            Self::Sqlite(store) => store.holder().await,
+            Self::Postgres(store) => store.holder().await,
+        }
+    }
+
+    /// Takes cursors that stand above the end of their logs back to it: what was lost there is told
+    /// in the log. A store that is large is served while the rest is looked at.
+    pub(crate) async fn mend_cursors(&self) {
+        let store = self.clone();
+        let mending = tokio::spawn(async move {
+            let mended = match &store {
+                Self::Sqlite(store) => store.mend_cursors().await,
+                Self::Postgres(store) => store.mend_cursors().await,
+            };
+            if let Err(error) = mended {
+                tracing::warn!(%error, "cursors were not all compared with their logs");
+            }
+        });
+        let _ = tokio::time::timeout(MEND_WAIT_MAX, mending).await;
     }
 
     /// How the database's schema stands to this program.
@@ -148,6 +191,52 @@ impl Opened {
             Self::Postgres(store) => store.close().await,
         }
     }
+}
+
+/// The lease on an open store.
+#[derive(Debug)]
+pub(crate) enum HeldLease {
+    Sqlite(godwit_store_sqlite::Lease),
+    Postgres(godwit_store_postgres::Lease),
+}
+
+impl HeldLease {
+    pub(crate) async fn beat(&mut self, holder: &Holder) -> std::result::Result<(), Error> {
+        match self {
+            Self::Sqlite(lease) => lease.beat(holder).await,
+            Self::Postgres(lease) => lease.beat(holder).await,
+        }
+    }
+
+    /// Whether it is held, though it could not be written.
+    pub(crate) const fn outlives_errors(&self) -> bool {
+        matches!(self, Self::Sqlite(_))
+    }
+
+    pub(crate) async fn release(self) {
+        match self {
+            Self::Sqlite(lease) => lease.release(),
+            Self::Postgres(lease) => lease.release().await,
+        }
+    }
+}
+
+async fn postgres(config: &Config) -> std::result::Result<PostgresStore, Error> {
+    let options = godwit_store_postgres::Options {
+        connections_max: config.store.postgres_connections_max,
+        operation_timeout: config.store.postgres_timeout,
+        accept_data_loss: config.store.postgres_accept_data_loss,
+    };
+    PostgresStore::connect(config.store.postgres_url.expose(), options).await
+}
+
+/// The driver's message names host and database, not the password.
+fn unreachable(error: &Error) -> Failure {
+    Failure::new(
+        format!("Postgres cannot be reached: {error}"),
+        "Check store.postgres_url (postgres://user:password@host:port/database), and that Postgres \
+         runs there, lets this user in and flushes its commits (store.postgres_accept_data_loss).",
+    )
 }
 
 /// Where the SQLite database is.

@@ -9,6 +9,8 @@ use std::os::unix::net::{SocketAddr, UnixDatagram};
 /// Where the server stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum State {
+    /// What heals by itself is waited for; more time is needed.
+    Waiting,
     /// Clients are served.
     Ready,
     /// A graceful end has begun.
@@ -31,7 +33,9 @@ fn send(socket: &OsStr, state: State) -> io::Result<()> {
         path => SocketAddr::from_pathname(OsStr::from_bytes(path))?,
     };
     let text = match state {
-        State::Ready => "READY=1",
+        // Each try is bounded by store.postgres_timeout, at most 300 s.
+        State::Waiting => "STATUS=waiting for Postgres\nEXTEND_TIMEOUT_USEC=330000000",
+        State::Ready => "STATUS=\nREADY=1",
         State::Stopping => "STOPPING=1",
     };
     UnixDatagram::unbound()?.send_to_addr(text.as_bytes(), &address).map(drop)
@@ -50,7 +54,7 @@ mod tests {
         send(path.as_os_str(), State::Ready).unwrap();
         let mut buffer = [0; 32];
         let n = heard.recv(&mut buffer).unwrap();
-        assert_eq!(&buffer[..n], b"READY=1");
+        assert_eq!(&buffer[..n], b"STATUS=\nREADY=1");
 
         let name = format!("godwit-test-{}", std::process::id());
         let address = SocketAddr::from_abstract_name(&name).unwrap();

@@ -29,6 +29,7 @@ use crate::auth::watch::Watch;
 use crate::auth::{self, Doorkeeper};
 use crate::config::Config;
 use crate::failure::{Failure, Result};
+use crate::lease::Kept;
 use crate::listeners::Bound;
 use crate::store::Opened;
 use crate::{clock, descriptors, exposure};
@@ -127,14 +128,14 @@ pub(crate) async fn start(parts: Parts) -> Result<Running> {
         accounts: Accounts::new(&config, &key),
         rates: Rates::new(config.limits.requests_per_s),
         metrics,
+        probe: api::Probe::default(),
         serving: AtomicBool::new(true),
     });
     let (stop, stopped) = watch::channel(false);
     let http_max = descriptors::http_connections(&config, open_files);
     let http = serve_http(&config, http_max, &api, (bound.http, bound.probes), stopped);
     let tls = bound.tls;
-    let version = env!("CARGO_PKG_VERSION");
-    audit.act(&process("start", version, "ready"));
+    audit.act(&process("start", env!("CARGO_PKG_VERSION"), "ready"));
     Ok(Running {
         config,
         key,
@@ -201,7 +202,7 @@ impl Running {
     }
 
     /// Ends within `server.shutdown_timeout`.
-    pub(crate) async fn stop(self) {
+    pub(crate) async fn stop(self, lease: Kept) {
         let deadline = Instant::now() + self.config.server.shutdown_timeout;
         let left = |share: f64| deadline.saturating_duration_since(Instant::now()).mul_f64(share);
         tracing::info!(connections = self.broker.connections(), "stopping");
@@ -217,6 +218,8 @@ impl Running {
         cut.abort();
         self.watching.abort();
         self.bus.close();
+        // Nothing is committed from here on.
+        lease.release().await;
         in_time(left(1.0), "the store", self.store.close()).await;
         tracing::info!("stopped");
     }

@@ -93,6 +93,7 @@ impl From<Error> for Refusal {
                 ..Self::new(Code::QUOTA_EXCEEDED, "the store is away; ask again")
             },
             Error::Broken(_) => Self::new(Code::UNSPECIFIED, "the server failed"),
+            Error::Rejected(_) => Self::new(Code::PAYLOAD_INVALID, "the store cannot hold this"),
         }
     }
 }

@@ -75,10 +75,9 @@ impl Receipts {
             match self.store.report(std::slice::from_ref(&asked.report)).await {
                 Ok(verdicts) => self.finish(vec![asked], verdicts).await,
                 Err(Error::Unavailable(_)) => asked.who.withhold(),
-                Err(Error::Broken(_)) if lost => asked.who.withhold(),
-                Err(Error::Broken(source)) => {
-                    tracing::error!(stage = "confirm", error = %source, "a report cannot be stored");
-                    asked.who.fail(source);
+                Err(error) => {
+                    tracing::error!(stage = "confirm", %error, "a report cannot be stored");
+                    asked.who.fail(error, lost);
                 }
             }
         }
@@ -166,16 +165,17 @@ impl Who {
         }
     }
 
-    /// Nothing was stored, and repeating does not help.
-    fn fail(self, source: godwit_core::store::Source) {
+    /// Repeating at once does not help. Only what the store has rejected for its own values, and
+    /// no earlier try may have stored (`lost`), is refused.
+    fn fail(self, error: Error, lost: bool) {
         match self {
-            Self::Nobody => {}
-            Self::Caller(tell) => drop(tell.send(Err(Error::Broken(source)))),
-            Self::Device { session, ack } => {
-                let outcome =
-                    Outcome::refused(Code::UNSPECIFIED, "the server failed; nothing was stored");
+            Self::Caller(tell) if !lost => drop(tell.send(Err(error))),
+            Self::Device { session, ack } if !lost && matches!(error, Error::Rejected(_)) => {
+                let reason = "the store cannot hold this; nothing was stored";
+                let outcome = Outcome::refused(Code::PAYLOAD_INVALID, reason);
                 fate::refuse(&session, &About::default(), outcome, ack);
             }
+            unknown => unknown.withhold(),
         }
     }
 }

@@ -1,17 +1,22 @@
 //! Whether the process lives, whether it can serve, and what it counts.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use godwit_core::bus::Commits;
+use godwit_core::store::Error;
+use parking_lot::Mutex;
 use serde::Serialize;
+use tokio::sync::Notify;
 use utoipa::ToSchema;
 
 use super::Api;
-use crate::limits::READY_TIME_MAX;
+use crate::limits::{COMMIT_FAILURE_KEPT, COMMIT_STALL_MAX, READY_KEPT, READY_TIME_MAX};
 
 /// The process lives.
 #[derive(Debug, Serialize, ToSchema)]
@@ -20,18 +25,24 @@ pub(super) struct Live {
     version: &'static str,
 }
 
-/// Whether it can serve, with each part.
+/// Whether sends can be committed, with each part (CONTRACT.md, "Many processes").
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Ready {
-    /// `ready`, or `unready`.
-    status: &'static str,
+    /// `ready`; `degraded`: sends are committed, but a part is lost; `down`.
+    state: &'static str,
     parts: Parts,
+    /// The parts that are down, by their names.
+    lost: Vec<&'static str>,
 }
 
-/// The parts that must be well.
+/// The parts.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Parts {
+    /// Whoever writes: commits are taken.
     store: Part,
+    /// Whoever reads: devices that lag, and REST.
+    reads: Part,
+    bus: Part,
     listeners: Part,
 }
 
@@ -51,6 +62,70 @@ impl Part {
     }
 }
 
+/// What was found out of the store, for as long as it is good. One question is under way at a time, in
+/// a task of its own: who asks may go away, and a store that hangs is not asked again.
+#[derive(Debug, Default)]
+pub(crate) struct Probe {
+    found: Mutex<Option<(Instant, Found)>>,
+    asking: AtomicBool,
+    answered: Notify,
+}
+
+/// Whether the writer and the readers are well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Found {
+    writes: bool,
+    reads: bool,
+}
+
+impl Probe {
+    fn fresh(&self) -> Option<Found> {
+        let found = *self.found.lock();
+        found.filter(|(at, _)| at.elapsed() < READY_KEPT).map(|(_, found)| found)
+    }
+
+    /// The next question is asked anew.
+    #[cfg(test)]
+    pub(super) fn forget(&self) {
+        *self.found.lock() = None;
+    }
+
+    /// What is known of the store, or found out within [`READY_TIME_MAX`]. `None`: no answer.
+    async fn ask(api: &Arc<Api>, writes: bool) -> Option<Found> {
+        let mut answered = std::pin::pin!(api.probe.answered.notified());
+        answered.as_mut().enable();
+        if let Some(found) = api.probe.fresh() {
+            return Some(found);
+        }
+        if !api.probe.asking.swap(true, Ordering::SeqCst) {
+            let api = Arc::clone(api);
+            tokio::spawn(async move {
+                // A commit that went well a moment ago says more than a probe.
+                let writes = writes || api.store.probe().await.inspect_err(note).is_ok();
+                let reads = api.store.ping().await.inspect_err(note).is_ok();
+                *api.probe.found.lock() = Some((Instant::now(), Found { writes, reads }));
+                api.probe.asking.store(false, Ordering::SeqCst);
+                api.probe.answered.notify_waiters();
+            });
+        }
+        let _ = tokio::time::timeout(READY_TIME_MAX, answered).await;
+        api.probe.fresh()
+    }
+}
+
+fn note(error: &Error) {
+    tracing::warn!(stage = "commit", %error, "a probe of the store failed");
+}
+
+/// Why commits are not taken, as far as their own outcomes say.
+fn commits(commits: &Commits) -> Option<&'static str> {
+    if commits.under_way.is_some_and(|age| age > COMMIT_STALL_MAX) {
+        return Some("a commit has not moved for some seconds");
+    }
+    let failed = commits.last_failure.is_some_and(|age| age < COMMIT_FAILURE_KEPT);
+    failed.then_some("the last commit failed; sends wait")
+}
+
 /// The process lives: it answers.
 #[utoipa::path(
     get, path = "/livez", tag = "operation", security(()),
@@ -60,27 +135,43 @@ pub(super) async fn livez() -> Json<Live> {
     Json(Live { status: "live", version: env!("CARGO_PKG_VERSION") })
 }
 
-/// The server can serve: the store answers, and no shutdown has begun.
+/// Sends can be committed: the last ones were, or the writer has just answered a probe; and no
+/// shutdown has begun.
 #[utoipa::path(
     get, path = "/readyz", tag = "operation", security(()),
     responses(
-        (status = 200, description = "every part is up", body = Ready),
-        (status = 503, description = "a part is down", body = Ready),
+        (status = 200, description = "sends can be committed (ready, degraded)", body = Ready),
+        (status = 503, description = "they cannot (down)", body = Ready),
     ),
 )]
 pub(super) async fn readyz(State(api): State<Arc<Api>>) -> Response {
-    let store = match tokio::time::timeout(READY_TIME_MAX, api.store.ping()).await {
-        Ok(Ok(())) => None,
-        Ok(Err(_)) => Some("the store does not answer as it should"),
-        Err(_) => Some("the store has not answered within a second"),
+    const SILENT: &str = "the store has not answered within a second";
+    let outcomes = api.control.commits();
+    let lately =
+        outcomes.failing.is_none() && outcomes.last_success.is_some_and(|age| age < READY_KEPT);
+    let found = Probe::ask(&api, lately).await;
+    let store = commits(&outcomes).or(match found {
+        _ if lately => None,
+        Some(found) => (!found.writes).then_some("a probe was not committed"),
+        None => Some(SILENT),
+    });
+    let reads = match found {
+        Some(found) => (!found.reads).then_some("the store does not answer as it should"),
+        None => Some(SILENT),
     };
     let listeners = (!api.serving.load(Ordering::Relaxed)).then_some("the server is stopping");
-    let ready = store.is_none() && listeners.is_none();
-    let body = Ready {
-        status: if ready { "ready" } else { "unready" },
-        parts: Parts { store: Part::new(store), listeners: Part::new(listeners) },
+    let parts = [("store", store), ("reads", reads), ("bus", None), ("listeners", listeners)];
+    let lost: Vec<_> =
+        parts.iter().filter(|(_, why)| why.is_some()).map(|(name, _)| *name).collect();
+    let down = store.is_some() || listeners.is_some();
+    let state = match (down, lost.is_empty()) {
+        (true, _) => "down",
+        (false, false) => "degraded",
+        (false, true) => "ready",
     };
-    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let [store, reads, bus, listeners] = parts.map(|(_, why)| Part::new(why));
+    let body = Ready { state, parts: Parts { store, reads, bus, listeners }, lost };
+    let status = if down { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
     (status, Json(body)).into_response()
 }
 

@@ -47,6 +47,7 @@ mod tests;
 mod users;
 
 pub(crate) use accounts::Accounts;
+pub(crate) use health::Probe;
 pub(crate) use rates::Rates;
 pub(crate) use router::{probes, router, without_metrics};
 
@@ -79,6 +80,8 @@ pub(crate) struct Api {
     pub(crate) rates: Rates,
     /// Renders `/metrics`.
     pub(crate) metrics: PrometheusHandle,
+    /// What `/readyz` has found out of the store.
+    pub(crate) probe: Probe,
     /// Cleared when a shutdown begins: `/readyz` then tells balancers to look elsewhere.
     pub(crate) serving: AtomicBool,
 }

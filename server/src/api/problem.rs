@@ -206,6 +206,10 @@ impl From<store::Error> for Problem {
                 tracing::warn!(stage = "rest", %error, "the store is away");
                 Self::new(Kind::Unavailable, "the store is away; the same request may be repeated")
             }
+            store::Error::Rejected(_) => {
+                tracing::error!(stage = "rest", %error, "the store rejected a request");
+                Self::bad("the store cannot hold this; nothing was stored")
+            }
             store::Error::Broken(_) => {
                 tracing::error!(stage = "rest", %error, "the store failed");
                 Self::new(Kind::Internal, "the store failed; the operator finds more in the log")

@@ -4,7 +4,9 @@ use super::{block_on, load};
 use crate::audit::Audit;
 use crate::auth::keyring::{AdminToken, EmbeddedKey};
 use crate::cli::Settings;
+use crate::config::Config;
 use crate::failure::Result;
+use crate::lease::{Kept, Lease};
 use crate::listeners::Bound;
 use crate::lock::DataLock;
 use crate::signals::{Signals, Wish};
@@ -23,11 +25,14 @@ pub(crate) fn run(settings: &Settings) -> Result<()> {
     files::data_dir(&config.server.data_dir)?;
     let _lock = DataLock::take(&config.server.data_dir)?;
     block_on(config.server.worker_threads, async {
-        let signals = Signals::listen()?;
+        let mut signals = Signals::listen()?;
         let bound = Bound::bind(&config, |_| false).await?;
-        let store = Opened::open(&config).await?;
+        let Some(store) = open(&config, &mut signals).await? else { return Ok(()) };
+        let lease = Lease::take(&store).await?;
         store.ensure(Pending::Refuse).await?;
+        let lease = lease.keep(&store).await?;
         store.nobody_connected(clock::now_ms()).await?;
+        store.mend_cursors().await;
         let parts = Parts {
             key: EmbeddedKey::load(&config)?,
             admin: AdminToken::load(&config)?,
@@ -42,18 +47,41 @@ pub(crate) fn run(settings: &Settings) -> Result<()> {
             tracing::warn!("{warning}");
         }
         let running = wire::start(parts).await?;
-        until_stopped(running, signals).await;
-        Ok(())
+        until_stopped(running, signals, lease).await
     })
 }
 
-/// Serves until a signal says stop; then ends gracefully.
-pub(crate) async fn until_stopped(running: Running, mut signals: Signals) {
+/// Opens the store as soon as it is there; `None`: a signal said stop before.
+async fn open(config: &Config, signals: &mut Signals) -> Result<Option<Opened>> {
+    let mut opening = std::pin::pin!(Opened::open_patiently(config));
+    loop {
+        tokio::select! {
+            store = &mut opening => return store.map(Some),
+            wish = signals.next() => if wish == Wish::Stop {
+                return Ok(None);
+            },
+        }
+    }
+}
+
+/// Serves until a signal says stop, or the store is another's; then ends gracefully.
+pub(crate) async fn until_stopped(
+    running: Running,
+    mut signals: Signals,
+    mut lease: Kept,
+) -> Result<()> {
     tracing::info!("ready");
     supervisor::tell(State::Ready);
-    while signals.next().await == Wish::Reload {
-        running.reload();
-    }
+    let ended = loop {
+        tokio::select! {
+            wish = signals.next() => match wish {
+                Wish::Reload => running.reload(),
+                Wish::Stop => break Ok(()),
+            },
+            lost = lease.lost() => break Err(lost),
+        }
+    };
     supervisor::tell(State::Stopping);
-    running.stop().await;
+    running.stop(lease).await;
+    ended
 }

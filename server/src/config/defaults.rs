@@ -49,6 +49,7 @@ impl Default for Store {
             postgres_url: Secret::default(),
             postgres_connections_max: 16,
             postgres_timeout: Duration::from_secs(10),
+            postgres_accept_data_loss: false,
         }
     }
 }

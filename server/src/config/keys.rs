@@ -79,6 +79,7 @@ pub(crate) const KEYS: &[Key] = &[
     key("store.postgres_url", Kind::Secret),
     key("store.postgres_connections_max", Kind::Integer(2, 512)),
     key("store.postgres_timeout", Kind::Span(SECOND, 300 * SECOND)),
+    key("store.postgres_accept_data_loss", Kind::Bool),
     key("auth.embedded_key_file", Kind::File),
     key("auth.admin_token_file", Kind::File),
     key("auth.leeway", Kind::Span(0, 300 * SECOND)),

@@ -109,6 +109,7 @@ pub(crate) struct Store {
     pub(crate) postgres_connections_max: u32,
     #[serde(deserialize_with = "span::deserialize")]
     pub(crate) postgres_timeout: Duration,
+    pub(crate) postgres_accept_data_loss: bool,
 }
 
 /// Which store.

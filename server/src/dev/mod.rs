@@ -16,6 +16,7 @@ use crate::cli::Dev;
 use crate::command::serve::until_stopped;
 use crate::command::{block_on, out};
 use crate::failure::Result;
+use crate::lease::Lease;
 use crate::listeners::Bound;
 use crate::lock::DataLock;
 use crate::signals::Signals;
@@ -44,8 +45,11 @@ pub(crate) fn run(asked: &Dev) -> Result<()> {
         let signals = Signals::listen()?;
         let bound = Bound::bind(&config, |name| setup::may_move(asked, &loaded, name)).await?;
         let store = Opened::open(&config).await?;
+        let lease = Lease::take(&store).await?;
         store.ensure(Pending::Apply).await?;
+        let lease = lease.keep(&store).await?;
         store.nobody_connected(clock::now_ms()).await?;
+        store.mend_cursors().await;
         let now_ms = clock::now_ms();
         let conversation = people::conversation(&*store.port(), &data_dir, now_ms).await?;
         let (key, admin) = (EmbeddedKey::load(&config)?, AdminToken::load(&config)?);
@@ -73,8 +77,8 @@ pub(crate) fn run(asked: &Dev) -> Result<()> {
         files::replace(&record, &welcome.record())?;
         // Nobody may be reading; the server serves all the same.
         let printed = out(&welcome.text());
-        until_stopped(running, signals).await;
+        let ended = until_stopped(running, signals, lease).await;
         welcome::remove(&record);
-        printed
+        ended.and(printed)
     })
 }

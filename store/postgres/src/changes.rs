@@ -20,7 +20,7 @@ pub(crate) async fn change(
     store: &PostgresStore,
     request: &ChangeRequest,
 ) -> Result<Result<(Entry, Conversation), Refused>, Error> {
-    let mut tx = store.begin().await?;
+    let mut tx = store.begin_change().await?;
     lock(&mut tx, std::iter::once(request.conversation)).await?;
     // A repeated change is told what the first did.
     let key = request.key.to_stored();
@@ -47,7 +47,7 @@ pub(crate) async fn change(
         Ok(change) => change,
         Err(refused) => return Ok(Err(refused)),
     };
-    let found = Found { seq: before.head_seq, group_version: before.group_version };
+    let found = Found::of(&head(&before));
     let (entry, after) = apply(before, &change, request);
     write(&mut tx, entry.seq, &change, &after).await?;
     let entries = [(entry, StoredKey { text: key, fingerprint: request.fingerprint() })];

@@ -11,7 +11,9 @@
 //!
 //! Sends about a message need one more statement to read it, deletions a transaction that erases.
 
-use godwit_core::commit::{Committed, Fate, Plan, Send as SendRequest, plan};
+use std::collections::HashMap;
+
+use godwit_core::commit::{Committed, Fate, Loaded, Plan, Send as SendRequest, plan};
 use godwit_core::ids::ConversationId;
 use godwit_core::policy::Policy;
 use godwit_core::store::Error;
@@ -64,12 +66,13 @@ async fn from_memory(
     policy: &Policy,
 ) -> Result<Option<Written>, Error> {
     let Some(loaded) = recent.load(batch) else { return Ok(None) };
+    let found = found(&loaded);
     let plan = plan(batch, loaded, policy);
     // A refusal is the store's to give: what is remembered may be old.
     if plan.fates.iter().any(|fate| !matches!(fate, Fate::Accepted { .. })) {
         return Ok(None);
     }
-    let heads = write::moved(&plan);
+    let heads = write::moved(&plan, &found);
     match write::plan(connection, &plan, &heads).await {
         Ok(true) => return Ok(Some(Written { plan, heads, standings: Standings::new() })),
         Ok(false) => {}
@@ -98,6 +101,11 @@ async fn under_locks(
     Ok(written)
 }
 
+/// Where the heads stand that a plan is made of.
+fn found(loaded: &Loaded) -> HashMap<ConversationId, Found> {
+    loaded.heads.iter().map(|(id, head)| (*id, Found::of(head))).collect()
+}
+
 /// Locks heads until the end of the transaction.
 pub(crate) async fn lock(
     connection: &mut PgConnection,
@@ -118,9 +126,9 @@ async fn attempt(
     policy: &Policy,
 ) -> Result<Option<Written>, Error> {
     let loaded = load::load(connection, batch).await?;
-    let standings = loaded.members.clone();
+    let (standings, found) = (loaded.members.clone(), found(&loaded));
     let plan = plan(batch, loaded, policy);
-    let heads = write::moved(&plan);
+    let heads = write::moved(&plan, &found);
     if !plan.entries.is_empty()
         && !write::plan(connection, &plan, &heads).await.map_err(from_driver)?
     {

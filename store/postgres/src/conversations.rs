@@ -20,7 +20,7 @@ pub(crate) async fn create(
     store: &PostgresStore,
     new: &NewConversation,
 ) -> Result<Conversation, Error> {
-    let mut tx = store.begin().await?;
+    let mut tx = store.begin_change().await?;
     if let Some(made) = pair(&mut tx, new).await? {
         return Ok(made);
     }
@@ -98,7 +98,7 @@ pub(crate) async fn direct(
     let (low, high) = ordered(one, other);
     let found =
         sqlx::query_file_scalar!("queries/direct_pairs/get.sql", low.as_str(), high.as_str())
-            .fetch_optional(&store.pool)
+            .fetch_optional(&store.readers)
             .await
             .map_err(from_driver)?;
     Ok(found.map(|id| ConversationId(id.into_bytes())))
@@ -122,7 +122,7 @@ async fn found(
     };
     let key = SendKey::Server(founding.message_id).to_stored();
     let entries = [(entry, StoredKey { text: key, fingerprint: None })];
-    let found = Found { seq: Seq::ZERO, group_version: 1 };
+    let found = Found { seq: Seq::ZERO, group_version: 1, chain: ChainHash::ZERO };
     let moved = Moved { conversation: new.id, found, head };
     if append(connection, &entries, &[moved]).await? {
         return Ok(());
@@ -265,7 +265,7 @@ pub(crate) async fn stays(
     };
     let id = column(id);
     sqlx::query_file!("queries/members/stays.sql", id, seq, user, i64::from(limit))
-        .fetch_all(&store.pool)
+        .fetch_all(&store.readers)
         .await
         .map_err(from_driver)?
         .into_iter()
@@ -314,7 +314,7 @@ pub(crate) async fn acquainted(
 ) -> Result<Vec<UserId>, Error> {
     let among: Vec<&str> = among.iter().map(UserId::as_str).collect();
     sqlx::query_file_scalar!("queries/members/acquainted.sql", user.as_str(), &among as &[&str])
-        .fetch_all(&store.pool)
+        .fetch_all(&store.readers)
         .await
         .map_err(from_driver)?
         .iter()
@@ -331,7 +331,7 @@ pub(crate) async fn of_user(
 ) -> Result<Vec<Conversation>, Error> {
     let (user, after, limit) = (user.as_str(), after.map(column), i64::from(limit));
     sqlx::query_file!("queries/conversations/of_user.sql", user, after, limit)
-        .fetch_all(&store.pool)
+        .fetch_all(&store.readers)
         .await
         .map_err(from_driver)?
         .into_iter()

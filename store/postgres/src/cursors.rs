@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::error::from_driver;
 use crate::sessions::hold;
-use crate::{PostgresStore, column};
+use crate::{PostgresStore, column, limits};
 
 /// See [`godwit_core::store::Store::behind`].
 pub(crate) async fn behind(
@@ -22,19 +22,69 @@ pub(crate) async fn behind(
 ) -> Result<Vec<Behind>, Error> {
     let (user, device) = (device.user.as_str(), device.device.as_str());
     let (feed, after, limit) = (i16::from(feed.code()), after.map(column), i64::from(limit));
-    sqlx::query_file!("queries/cursors/behind.sql", user, device, feed, after, limit)
-        .fetch_all(&store.pool)
-        .await
-        .map_err(from_driver)?
-        .into_iter()
-        .map(|row| {
-            Ok(Behind {
-                conversation: ConversationId(row.conversation_id.into_bytes()),
-                delivered_seq: stored::seq(row.delivered_seq)?,
-                head_seq: stored::seq(row.head_seq)?,
+    let mut mended = false;
+    loop {
+        let rows =
+            sqlx::query_file!("queries/cursors/behind.sql", user, device, feed, after, limit)
+                .fetch_all(&store.readers)
+                .await
+                .map_err(from_driver)?;
+        if !mended && rows.iter().any(|row| row.delivered_seq > row.head_seq) {
+            let cursors = sqlx::query_file!("queries/cursors/mend.sql", user, device)
+                .execute(&store.pool)
+                .await
+                .map_err(from_driver)?
+                .rows_affected();
+            tracing::warn!(user.id = user, device.id = device, cursors, "{ABOVE_HEAD}");
+            mended = true;
+            continue;
+        }
+        // What was cut a second time is mended by the next look.
+        let rows = rows.into_iter().filter(|row| row.delivered_seq <= row.head_seq);
+        return rows
+            .map(|row| {
+                Ok(Behind {
+                    conversation: ConversationId(row.conversation_id.into_bytes()),
+                    delivered_seq: stored::seq(row.delivered_seq)?,
+                    head_seq: stored::seq(row.head_seq)?,
+                })
             })
-        })
-        .collect()
+            .collect();
+    }
+}
+
+/// What is said of cursors that are taken back.
+const ABOVE_HEAD: &str = "cursors stood above the end of their logs and were taken back to it: the \
+                          database has lost what it had acknowledged";
+
+impl PostgresStore {
+    /// Takes every cursor that stands above the end of its log back to it; returns how many. After a
+    /// restore, or a failover that lost commits, new entries would come below such a cursor and never
+    /// be delivered. For the start; it looks at all conversations, by pages.
+    pub async fn mend_cursors(&self) -> Result<u64, Error> {
+        let (mut after, mut cursors) = (None, 0);
+        loop {
+            let page = self.bounded(self.mend_page(after)).await?;
+            cursors += page.0;
+            after = page.1;
+            if after.is_none() {
+                break;
+            }
+        }
+        if cursors > 0 {
+            tracing::warn!(cursors, "{ABOVE_HEAD}");
+        }
+        Ok(cursors)
+    }
+
+    async fn mend_page(&self, after: Option<Uuid>) -> Result<(u64, Option<Uuid>), Error> {
+        let limit = limits::MEND_CONVERSATIONS;
+        let row = sqlx::query_file!("queries/cursors/mend_all.sql", after, limit)
+            .fetch_one(&self.pool)
+            .await
+            .map_err(from_driver)?;
+        Ok((stored::unsigned("count", row.mended)?, row.next))
+    }
 }
 
 /// Moves as arrays: each cursor once, with its highest place, in the order of the keys, so that

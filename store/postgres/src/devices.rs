@@ -39,7 +39,7 @@ impl Row {
 /// See [`godwit_core::people::People::devices`].
 pub(crate) async fn of_user(store: &PostgresStore, user: &UserId) -> Result<Vec<Device>, Error> {
     sqlx::query_file_as!(Row, "queries/devices/list.sql", user.as_str())
-        .fetch_all(&store.pool)
+        .fetch_all(&store.readers)
         .await
         .map_err(from_driver)?
         .into_iter()

@@ -176,7 +176,7 @@ async fn page(
         i64::from(limit),
         i64::from(UNREAD_SCAN_MAX)
     )
-    .fetch_all(&store.pool)
+    .fetch_all(&store.readers)
     .await
     .map_err(from_driver)?
     .into_iter()

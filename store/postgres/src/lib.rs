@@ -6,7 +6,7 @@
 //!
 //! Read it in this order: this file, `connect`, `commit` (with `writers` and `recent`),
 //! `conversations`, `changes`, `log`; `sessions`, `cursors`; `inbox`, `receipts`, `check`; `people`,
-//! `devices`, `blocks`; `upkeep`.
+//! `devices`, `blocks`; `upkeep`, `lease`.
 //!
 //! Locks are taken in this order, and several of a kind in the order of their keys: the hands of
 //! those who block (advisory), devices, sessions, heads, members, then what goes with them.
@@ -22,6 +22,7 @@ mod devices;
 mod error;
 mod hold;
 mod inbox;
+mod lease;
 mod limits;
 mod log;
 mod people;
@@ -33,6 +34,7 @@ mod sessions;
 mod upkeep;
 mod writers;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use godwit_core::change::{ChangeRequest, Refused};
@@ -43,19 +45,25 @@ use godwit_core::ids::{ConversationId, Identity, Seq, UserId};
 use godwit_core::membership::{Conversation, Member, NewConversation, Stay};
 use godwit_core::policy::Policy;
 use godwit_core::store::{Error, OutboxEvent, Page, Pending, Prune, Pruned, Range, Store};
-use sqlx::postgres::PgPool;
+use sqlx::postgres::{PgConnectOptions, PgPool};
 use sqlx::{Postgres, Transaction};
 use uuid::Uuid;
 
 pub use crate::connect::Options;
 use crate::error::from_driver;
+pub use crate::lease::Lease;
 use crate::recent::Recent;
 use crate::writers::Writers;
 
 /// The store in one Postgres database. Cloning shares its connections.
 #[derive(Debug, Clone)]
 pub struct PostgresStore {
+    /// For everything but reads, commits and changes.
     pool: PgPool,
+    readers: PgPool,
+    /// For what has to be decided under a conversation's lock.
+    changes: PgPool,
+    session: Arc<PgConnectOptions>,
     writers: Writers,
     recent: Recent,
     operation_timeout: Duration,
@@ -64,6 +72,10 @@ pub struct PostgresStore {
 impl PostgresStore {
     async fn begin(&self) -> Result<Transaction<'static, Postgres>, Error> {
         self.pool.begin().await.map_err(from_driver)
+    }
+
+    async fn begin_change(&self) -> Result<Transaction<'static, Postgres>, Error> {
+        self.changes.begin().await.map_err(from_driver)
     }
 
     /// Bounds an operation: a server that hangs without closing its connections is away, too. What
@@ -124,11 +136,11 @@ impl Store for PostgresStore {
     }
 
     fn conversation(&self, id: ConversationId) -> Pending<'_, Option<Conversation>> {
-        self.bounded(conversations::get(&self.pool, id))
+        self.bounded(conversations::get(&self.readers, id))
     }
 
     fn member<'a>(&'a self, id: ConversationId, user: &'a UserId) -> Pending<'a, Option<Member>> {
-        self.bounded(conversations::member(&self.pool, id, user))
+        self.bounded(conversations::member(&self.readers, id, user))
     }
 
     fn acquainted<'a>(&'a self, user: &'a UserId, among: &'a [UserId]) -> Pending<'a, Vec<UserId>> {
@@ -193,10 +205,15 @@ impl Store for PostgresStore {
     }
 
     fn prune(&self, prune: Prune) -> Pending<'_, Pruned> {
-        self.bounded(upkeep::prune(self, prune))
+        // Each of its steps is bounded, not the whole.
+        Box::pin(upkeep::prune(self, prune))
     }
 
     fn ping(&self) -> Pending<'_, ()> {
         self.bounded(upkeep::ping(self))
+    }
+
+    fn probe(&self) -> Pending<'_, ()> {
+        self.bounded(lease::probe(self))
     }
 }

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 /// Connections to Postgres of one process, unless configured. Two cores of Postgres are busy with
-/// four; the rest wait for locks and disks. Each costs the server about 5 MiB. An operation beyond
-/// them waits half of [`OPERATION`].
+/// four; the rest wait for locks and disks. Each costs the server about 5 MiB. Half of them read, a
+/// quarter changes conversations, a quarter does everything else, so that none of these starves the
+/// others. An operation beyond them waits half of [`OPERATION`].
 pub(crate) const CONNECTIONS: u32 = 16;
 
 /// Connections that commit, besides [`CONNECTIONS`]: two keep two cores of Postgres busy with
@@ -19,6 +20,21 @@ pub(crate) const OPERATION: Duration = Duration::from_secs(10);
 /// A connection that was not used for so long is asked for a sign of life before it is used, so
 /// that a restart of Postgres in a quiet hour costs nobody an error.
 pub(crate) const QUIET: Duration = Duration::from_secs(5);
+
+/// Conversations whose cursors are looked at in one transaction when all are mended: some
+/// milliseconds.
+pub(crate) const MEND_CONVERSATIONS: i64 = 1_000;
+
+/// Conversations in which an expired session's cursors are removed in one transaction: some 10 ms.
+pub(crate) const SWEEP_CONVERSATIONS: i64 = 1_000;
+
+/// Such transactions in one call of `prune`, after which the session at hand is finished and the rest
+/// is left for the next call: about a second.
+pub(crate) const SWEEP_STEPS_MAX: u32 = 64;
+
+/// Seconds until Postgres asks whether a silent peer is there, seconds between such questions, and how
+/// many stay unanswered: locks of a machine that vanished fall after 11 s.
+pub(crate) const KEEPALIVE: [&str; 3] = ["5", "3", "2"];
 
 /// The oldest Postgres that is supported, as `server_version_num`.
 pub(crate) const SERVER_VERSION_MIN: i32 = 150_000;

@@ -93,13 +93,13 @@ pub(crate) async fn read(
     let (user, name) = (device.user.as_str(), device.device.as_str());
     let feed = i16::from(feed.code());
     let cursor = sqlx::query_file_scalar!("queries/notices/cursor.sql", user, name, feed)
-        .fetch_optional(&store.pool)
+        .fetch_optional(&store.readers)
         .await
         .map_err(from_driver)?;
     let Some(cursor) = cursor else { return Ok(None) };
     let after = after.map_or(cursor, |seq| signed(seq.0).max(cursor));
     sqlx::query_file!("queries/notices/page.sql", user, feed, after, i64::from(limit))
-        .fetch_all(&store.pool)
+        .fetch_all(&store.readers)
         .await
         .map_err(from_driver)?
         .into_iter()

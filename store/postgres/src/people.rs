@@ -16,7 +16,7 @@ use crate::{PostgresStore, blocks, devices, revocations, sessions};
 
 impl People for PostgresStore {
     fn user<'a>(&'a self, id: &'a UserId) -> Pending<'a, User> {
-        self.bounded(get(&self.pool, id))
+        self.bounded(get(&self.readers, id))
     }
 
     fn change_user<'a>(

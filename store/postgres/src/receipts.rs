@@ -168,7 +168,7 @@ pub(crate) async fn of_conversation(
     conversation: ConversationId,
 ) -> Result<Vec<Receipt>, Error> {
     sqlx::query_file!("queries/inbox/receipts.sql", column(conversation))
-        .fetch_all(&store.pool)
+        .fetch_all(&store.readers)
         .await
         .map_err(from_driver)?
         .into_iter()

@@ -29,7 +29,7 @@ struct Left {
 impl Left {
     /// Nothing came in between, so the senders known stand as they did.
     fn stands_at(&self, found: Found) -> bool {
-        self.head.seq == found.seq && self.head.group_version == found.group_version
+        Found::of(&self.head) == found
     }
 
     fn standing(&self, user: &UserId) -> Option<Standing> {
@@ -126,7 +126,7 @@ mod tests {
             kind: ConversationKind::Group,
             expiry_s: None,
         };
-        let found = Found { seq: Seq(seq - 1), group_version };
+        let found = Found { seq: Seq(seq - 1), group_version, chain: ChainHash::ZERO };
         Moved { conversation: ID, found, head }
     }
 

@@ -5,12 +5,12 @@ use std::collections::HashMap;
 use godwit_core::cursor::{Feed, Opened, Opening, Scope, SubscriptionChange};
 use godwit_core::ids::{Identity, UserId};
 use godwit_core::session::{self, Kept};
-use godwit_core::store::Error;
+use godwit_core::store::{Error, Prune};
 use godwit_core::stored::{self, signed};
 use sqlx::PgConnection;
 
 use crate::error::from_driver;
-use crate::{PostgresStore, column};
+use crate::{PostgresStore, column, limits};
 
 /// The names of devices, as two arrays.
 pub(crate) fn names<'a>(
@@ -226,22 +226,80 @@ pub(crate) async fn hold(
         .collect()
 }
 
-/// Removes sessions that have expired at `now_ms`, at most `rows_max`; returns how many.
-pub(crate) async fn prune(
-    connection: &mut PgConnection,
-    now_ms: u64,
-    rows_max: u32,
-) -> Result<u64, Error> {
-    let (now_ms, rows_max) = (signed(now_ms), i64::from(rows_max));
-    let expired = sqlx::query_file!("queries/sessions/expired.sql", now_ms, rows_max)
-        .fetch_all(&mut *connection)
+/// Removes sessions that have expired, oldest first, at most `rows_max`; returns how many, and whether
+/// it stopped before the end because it has made enough steps. Their cursors go first, some
+/// conversations at a time, each time only if the session is still expired.
+pub(crate) async fn prune(store: &PostgresStore, prune: Prune) -> Result<(u64, bool), Error> {
+    let (now_ms, rows_max) = (signed(prune.now_ms), i64::from(prune.rows_max));
+    let expired = store
+        .bounded(async {
+            sqlx::query_file!("queries/sessions/expired.sql", now_ms, rows_max)
+                .fetch_all(&store.pool)
+                .await
+                .map_err(from_driver)
+        })
+        .await?;
+    let (mut removed, mut steps) = (0, 0);
+    for row in expired {
+        if steps >= limits::SWEEP_STEPS_MAX {
+            return Ok((removed, true));
+        }
+        let device = identity(&row.user_id, &row.device_id)?;
+        let mut after = None;
+        loop {
+            steps += 1;
+            match store.bounded(sweep(store, &device, now_ms, after)).await? {
+                Swept::Next(last) => after = Some(last),
+                Swept::Gone => {
+                    removed += 1;
+                    break;
+                }
+                Swept::Alive => break,
+            }
+        }
+    }
+    Ok((removed, false))
+}
+
+/// What a step has found.
+enum Swept {
+    /// There are cursors above this conversation.
+    Next(uuid::Uuid),
+    /// The session is gone with the last of them.
+    Gone,
+    /// It was opened again meanwhile, or is gone already.
+    Alive,
+}
+
+async fn sweep(
+    store: &PostgresStore,
+    device: &Identity,
+    now_ms: i64,
+    after: Option<uuid::Uuid>,
+) -> Result<Swept, Error> {
+    let (user, name) = (device.user.as_str(), device.device.as_str());
+    let mut tx = store.begin().await?;
+    let expired = sqlx::query_file_scalar!("queries/sessions/hold_expired.sql", user, name, now_ms)
+        .fetch_optional(&mut *tx)
         .await
-        .map_err(from_driver)?
-        .into_iter()
-        .map(|row| identity(&row.user_id, &row.device_id))
-        .collect::<Result<Vec<_>, _>>()?;
-    forget(connection, &expired).await?;
-    Ok(expired.len() as u64)
+        .map_err(from_driver)?;
+    if expired.is_none() {
+        return Ok(Swept::Alive);
+    }
+    let limit = limits::SWEEP_CONVERSATIONS;
+    let last = sqlx::query_file_scalar!("queries/cursors/sweep.sql", user, name, after, limit)
+        .fetch_optional(&mut *tx)
+        .await
+        .map_err(from_driver)?;
+    if last.is_none() {
+        let (users, names) = names(std::iter::once(device));
+        sqlx::query_file!("queries/sessions/forget.sql", &users as &[&str], &names as &[&str])
+            .execute(&mut *tx)
+            .await
+            .map_err(from_driver)?;
+    }
+    tx.commit().await.map_err(from_driver)?;
+    Ok(last.map_or(Swept::Gone, Swept::Next))
 }
 
 impl PostgresStore {

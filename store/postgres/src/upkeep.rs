@@ -39,37 +39,43 @@ pub(crate) async fn outbox_done(store: &PostgresStore, ids: &[i64]) -> Result<()
 
 /// See [`godwit_core::store::Store::prune`].
 pub(crate) async fn prune(store: &PostgresStore, prune: Prune) -> Result<Pruned, Error> {
-    let mut tx = store.begin().await?;
+    let bodies = store.bounded(prune_bodies(store, prune)).await?;
+    let keys = store.bounded(prune_keys(store, prune)).await?;
+    let (sessions, more) = sessions::prune(store, prune).await?;
+    Ok(Pruned { bodies, sessions, keys, more })
+}
+
+async fn prune_bodies(store: &PostgresStore, prune: Prune) -> Result<u64, Error> {
     let (now_ms, rows_max) = (signed(prune.now_ms), i64::from(prune.rows_max));
-    let mut bodies = sqlx::query_file!("queries/messages/prune_expired.sql", now_ms, rows_max)
-        .execute(&mut *tx)
+    let expired = sqlx::query_file!("queries/messages/prune_expired.sql", now_ms, rows_max)
+        .execute(&store.pool)
         .await
         .map_err(from_driver)?
         .rows_affected();
-    if let Some(before) = prune.bodies_before_ms {
-        let before = signed(before);
-        let rest = i64::from(prune.rows_max) - i64::try_from(bodies).unwrap_or(i64::MAX);
-        bodies += sqlx::query_file!("queries/messages/prune_aged.sql", before, rest)
-            .execute(&mut *tx)
-            .await
-            .map_err(from_driver)?
-            .rows_affected();
-    }
-    let sessions = sessions::prune(&mut tx, prune.now_ms, prune.rows_max).await?;
-    let keys_until_ms = signed(prune.now_ms.saturating_sub(KEY_KEPT_MS));
-    let keys = sqlx::query_file!("queries/request_keys/prune.sql", keys_until_ms, rows_max)
-        .execute(&mut *tx)
+    let Some(before) = prune.bodies_before_ms else { return Ok(expired) };
+    let rest = rows_max - i64::try_from(expired).unwrap_or(i64::MAX);
+    let aged = sqlx::query_file!("queries/messages/prune_aged.sql", signed(before), rest.max(0))
+        .execute(&store.pool)
         .await
         .map_err(from_driver)?
         .rows_affected();
-    tx.commit().await.map_err(from_driver)?;
-    Ok(Pruned { bodies, sessions, keys })
+    Ok(expired + aged)
+}
+
+async fn prune_keys(store: &PostgresStore, prune: Prune) -> Result<u64, Error> {
+    let until_ms = signed(prune.now_ms.saturating_sub(KEY_KEPT_MS));
+    let rows_max = i64::from(prune.rows_max);
+    let keys = sqlx::query_file!("queries/request_keys/prune.sql", until_ms, rows_max)
+        .execute(&store.pool)
+        .await
+        .map_err(from_driver)?;
+    Ok(keys.rows_affected())
 }
 
 /// See [`godwit_core::store::Store::ping`].
 pub(crate) async fn ping(store: &PostgresStore) -> Result<(), Error> {
     sqlx::query_file_scalar!("queries/migrations/ping.sql")
-        .fetch_one(&store.pool)
+        .fetch_one(&store.readers)
         .await
         .map_err(from_driver)?;
     Ok(())

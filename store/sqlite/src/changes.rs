@@ -20,7 +20,7 @@ pub(crate) async fn change(
     store: &SqliteStore,
     request: &ChangeRequest,
 ) -> Result<Result<(Entry, Conversation), Refused>, Error> {
-    let mut tx = store.begin().await?;
+    let mut tx = store.begin_first().await?;
     // A repeated change is told what the first did.
     let key = request.key.to_stored();
     let from = request.actor.clone().unwrap_or_else(Identity::operator);
@@ -59,7 +59,7 @@ pub(crate) async fn change(
     };
     let entries = [(entry, StoredKey { text: key, fingerprint: request.fingerprint() })];
     append(&mut tx, &entries, &[(conversation.id, head)]).await?;
-    tx.commit().await.map_err(from_driver)?;
+    tx.commit().await?;
     let [(entry, _)] = entries;
     Ok(Ok((entry, conversation)))
 }

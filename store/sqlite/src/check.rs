@@ -4,9 +4,10 @@ use godwit_core::ids::ConversationId;
 use godwit_core::inbox::{Checked, Difference};
 use godwit_core::store::Error;
 use godwit_core::stored;
-use sqlx::SqliteConnection;
+use sqlx::{Sqlite, SqliteConnection, Transaction};
 
 use crate::SqliteStore;
+use crate::connect::Write;
 use crate::error::from_driver;
 use crate::limits::MENTION_DIFFERENCES_MAX;
 use crate::pack::Pack;
@@ -30,10 +31,12 @@ pub(crate) async fn check(
     repair: bool,
 ) -> Result<Checked, Error> {
     // A reader's transaction sees one moment and lets others write.
-    let mut tx = if repair {
-        store.begin().await?
+    let mut write: Option<Write> = None;
+    let mut read: Option<Transaction<'_, Sqlite>> = None;
+    let tx: &mut SqliteConnection = if repair {
+        &mut *write.insert(store.begin().await?)
     } else {
-        store.readers.begin().await.map_err(from_driver)?
+        &mut *read.insert(store.readers().begin().await.map_err(from_driver)?)
     };
     // Every id is above the empty blob.
     let after = after.map(|id| id.0.to_vec()).unwrap_or_default();
@@ -45,15 +48,15 @@ pub(crate) async fn check(
     let full = u32::try_from(heads.len()).is_ok_and(|count| count == limit);
     for head in heads {
         let mut one = One { id: stored::conversation_id(&head.id)?, repair, told: Vec::new() };
-        one.numbers(&mut tx).await?;
-        one.head(&mut tx, &head).await?;
-        one.mentions(&mut tx).await?;
-        one.cursors(&mut tx).await?;
+        one.numbers(tx).await?;
+        one.head(tx, &head).await?;
+        one.mentions(tx).await?;
+        one.cursors(tx).await?;
         checked.next = full.then_some(one.id);
         checked.differences.append(&mut one.told);
     }
-    if repair {
-        tx.commit().await.map_err(from_driver)?;
+    if let Some(write) = write {
+        write.commit().await?;
     }
     Ok(checked)
 }

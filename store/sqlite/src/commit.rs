@@ -22,7 +22,7 @@ pub(crate) async fn commit(
     batch: &[SendRequest],
     policy: &Policy,
 ) -> Result<Committed, Error> {
-    let mut tx = store.begin().await?;
+    let mut tx = store.begin_first().await?;
     let mut loaded = load(&mut tx, batch).await?;
     load_targets(&mut tx, batch, &mut loaded).await?;
     let plan = plan(batch, loaded, policy);
@@ -30,7 +30,7 @@ pub(crate) async fn commit(
         append(&mut tx, &plan.entries, &plan.heads).await?;
         mention(&mut tx, &plan.entries).await?;
         erase(&mut tx, &plan.erase).await?;
-        tx.commit().await.map_err(from_driver)?;
+        tx.commit().await?;
     }
     Ok(plan.committed())
 }

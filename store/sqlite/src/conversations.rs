@@ -21,7 +21,7 @@ pub(crate) async fn create(
     store: &SqliteStore,
     new: &NewConversation,
 ) -> Result<Conversation, Error> {
-    let mut tx = store.begin().await?;
+    let mut tx = store.begin_first().await?;
     if let Some(made) = pair(&mut tx, new).await? {
         return Ok(made);
     }
@@ -54,7 +54,7 @@ pub(crate) async fn create(
         }
     }
     let created = get(&mut *tx, new.id).await?.ok_or_else(|| stored::broken("conversation"))?;
-    tx.commit().await.map_err(from_driver)?;
+    tx.commit().await?;
     Ok(created)
 }
 
@@ -91,7 +91,7 @@ pub(crate) async fn direct(
     let (low, high) = ordered(one, other);
     let (low, high) = (low.as_str(), high.as_str());
     sqlx::query_file_scalar!("queries/direct_pairs/get.sql", low, high)
-        .fetch_optional(&store.readers)
+        .fetch_optional(&store.readers())
         .await
         .map_err(from_driver)?
         .map(|id| stored::conversation_id(&id))
@@ -264,7 +264,7 @@ pub(crate) async fn acquainted(
 ) -> Result<Vec<UserId>, Error> {
     let (user, among) = (user.as_str(), pack::users(among));
     sqlx::query_file_scalar!("queries/members/acquainted.sql", user, among)
-        .fetch_all(&store.readers)
+        .fetch_all(&store.readers())
         .await
         .map_err(from_driver)?
         .iter()
@@ -289,7 +289,7 @@ pub(crate) async fn of_user(
         after,
         limit
     )
-    .fetch_all(&store.readers)
+    .fetch_all(&store.readers())
     .await
     .map_err(from_driver)?
     .into_iter()
@@ -309,7 +309,7 @@ pub(crate) async fn stays(
     let (joined, user) =
         after.map_or((-1, String::new()), |(seq, user)| (signed(seq.0), user.as_str().to_owned()));
     sqlx::query_file!("queries/members/stays.sql", id, joined, user, limit)
-        .fetch_all(&store.readers)
+        .fetch_all(&store.readers())
         .await
         .map_err(from_driver)?
         .into_iter()

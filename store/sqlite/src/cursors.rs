@@ -5,9 +5,9 @@ use godwit_core::ids::{ConversationId, Identity};
 use godwit_core::store::Error;
 use godwit_core::stored;
 
-use crate::SqliteStore;
 use crate::error::from_driver;
 use crate::pack::Pack;
+use crate::{SqliteStore, limits};
 
 /// See [`godwit_core::store::Store::behind`].
 pub(crate) async fn behind(
@@ -20,19 +20,71 @@ pub(crate) async fn behind(
     let (user, device, feed) = (device.user.as_str(), device.device.as_str(), feed.code());
     // Every id is above the empty blob.
     let after = after.map(|id| id.0.to_vec()).unwrap_or_default();
-    sqlx::query_file!("queries/cursors/behind.sql", user, device, feed, after, limit)
-        .fetch_all(&store.readers)
-        .await
-        .map_err(from_driver)?
-        .into_iter()
-        .map(|row| {
-            Ok(Behind {
-                conversation: stored::conversation_id(&row.conversation_id)?,
-                delivered_seq: stored::seq(row.delivered_seq)?,
-                head_seq: stored::seq(row.head_seq)?,
+    let mut mended = false;
+    loop {
+        let rows =
+            sqlx::query_file!("queries/cursors/behind.sql", user, device, feed, after, limit)
+                .fetch_all(&store.readers())
+                .await
+                .map_err(from_driver)?;
+        if !mended && rows.iter().any(|row| row.delivered_seq > row.head_seq) {
+            let mut tx = store.begin().await?;
+            let cursors = sqlx::query_file!("queries/cursors/mend.sql", user, device)
+                .execute(&mut *tx)
+                .await
+                .map_err(from_driver)?
+                .rows_affected();
+            tx.commit().await?;
+            tracing::warn!(user.id = user, device.id = device, cursors, "{ABOVE_HEAD}");
+            mended = true;
+            continue;
+        }
+        // What was cut a second time is mended by the next look.
+        let rows = rows.into_iter().filter(|row| row.delivered_seq <= row.head_seq);
+        return rows
+            .map(|row| {
+                Ok(Behind {
+                    conversation: stored::conversation_id(&row.conversation_id)?,
+                    delivered_seq: stored::seq(row.delivered_seq)?,
+                    head_seq: stored::seq(row.head_seq)?,
+                })
             })
-        })
-        .collect()
+            .collect();
+    }
+}
+
+/// What is said of cursors that are taken back.
+const ABOVE_HEAD: &str = "cursors stood above the end of their logs and were taken back to it: the \
+                          database has lost what it had acknowledged";
+
+impl SqliteStore {
+    /// Takes every cursor that stands above the end of its log back to it; returns how many. After an
+    /// older copy was put in place, new entries would come below such a cursor and never be delivered.
+    /// For the start; it looks at all conversations, by pages.
+    pub async fn mend_cursors(&self) -> Result<u64, Error> {
+        // Every id is above the empty blob.
+        let (mut after, mut cursors) = (Vec::new(), 0);
+        loop {
+            let mut tx = self.begin().await?;
+            let limit = limits::MEND_CONVERSATIONS;
+            let end = sqlx::query_file_scalar!("queries/conversations/page_end.sql", after, limit)
+                .fetch_optional(&mut *tx)
+                .await
+                .map_err(from_driver)?;
+            cursors += sqlx::query_file!("queries/cursors/mend_all.sql", after, end)
+                .execute(&mut *tx)
+                .await
+                .map_err(from_driver)?
+                .rows_affected();
+            tx.commit().await?;
+            let Some(end) = end else { break };
+            after = end;
+        }
+        if cursors > 0 {
+            tracing::warn!(cursors, "{ABOVE_HEAD}");
+        }
+        Ok(cursors)
+    }
 }
 
 /// See [`godwit_core::store::Store::move_cursors`].
@@ -42,10 +94,10 @@ pub(crate) async fn advance(store: &SqliteStore, moves: &[Move]) -> Result<(), E
         pack.mark(cursor);
     }
     let (rows, blob) = pack.finish();
-    // One statement is one transaction.
+    let mut tx = store.begin_behind().await?;
     sqlx::query_file!("queries/cursors/advance.sql", rows, blob)
-        .execute(&store.writer)
+        .execute(&mut *tx)
         .await
         .map_err(from_driver)?;
-    Ok(())
+    tx.commit().await
 }

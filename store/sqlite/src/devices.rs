@@ -37,7 +37,7 @@ impl Row {
 pub(crate) async fn of_user(store: &SqliteStore, user: &UserId) -> Result<Vec<Device>, Error> {
     let user = user.as_str();
     sqlx::query_file_as!(Row, "queries/devices/list.sql", user)
-        .fetch_all(&store.readers)
+        .fetch_all(&store.readers())
         .await
         .map_err(from_driver)?
         .into_iter()
@@ -51,11 +51,12 @@ pub(crate) async fn note(store: &SqliteStore, connected: &[(Identity, u64)]) -> 
         return Ok(());
     }
     let rows = pack::connected(connected);
+    let mut tx = store.begin_behind().await?;
     sqlx::query_file!("queries/devices/note.sql", rows)
-        .execute(&store.writer)
+        .execute(&mut *tx)
         .await
         .map_err(from_driver)?;
-    Ok(())
+    tx.commit().await
 }
 
 /// See [`godwit_core::people::People::name_device`].
@@ -65,12 +66,13 @@ pub(crate) async fn name(
     name: &str,
 ) -> Result<Option<Device>, Error> {
     let (user_id, device_id) = (device.user.as_str(), device.device.as_str());
-    sqlx::query_file_as!(Row, "queries/devices/name.sql", user_id, device_id, name)
-        .fetch_optional(&store.writer)
+    let mut tx = store.begin().await?;
+    let named = sqlx::query_file_as!(Row, "queries/devices/name.sql", user_id, device_id, name)
+        .fetch_optional(&mut *tx)
         .await
-        .map_err(from_driver)?
-        .map(Row::device)
-        .transpose()
+        .map_err(from_driver)?;
+    tx.commit().await?;
+    named.map(Row::device).transpose()
 }
 
 /// See [`godwit_core::people::People::revoke_device`].
@@ -104,7 +106,7 @@ pub(crate) async fn revoke(
     let revoked = row.device()?;
     revocations::put(&mut tx, &device.user, Some(&device.device), ban(&revoked)).await?;
     sessions::forget(&mut tx, std::slice::from_ref(device)).await?;
-    tx.commit().await.map_err(from_driver)?;
+    tx.commit().await?;
     Ok(Ok(revoked))
 }
 
@@ -118,7 +120,7 @@ pub(crate) async fn admit(store: &SqliteStore, device: &Identity) -> Result<Opti
         .map_err(from_driver)?;
     let Some(admitted) = row.map(Row::device).transpose()? else { return Ok(None) };
     revocations::put(&mut tx, &device.user, Some(&device.device), ban(&admitted)).await?;
-    tx.commit().await.map_err(from_driver)?;
+    tx.commit().await?;
     Ok(Some(admitted))
 }
 
@@ -146,7 +148,7 @@ pub(crate) async fn forget_unseen(
             .execute(&mut *tx)
             .await
             .map_err(from_driver)?;
-        tx.commit().await.map_err(from_driver)?;
+        tx.commit().await?;
     }
     Ok(forgotten)
 }

@@ -118,7 +118,7 @@ async fn page(store: &SqliteStore, user: &UserId, query: &InboxQuery) -> Result<
         limit,
         UNREAD_SCAN_MAX
     )
-    .fetch_all(&store.readers)
+    .fetch_all(&store.readers())
     .await
     .map_err(from_driver)?
     .into_iter()
@@ -217,7 +217,7 @@ async fn change_marks(
             .execute(&mut *tx)
             .await
             .map_err(from_driver)?;
-        tx.commit().await.map_err(from_driver)?;
+        tx.commit().await?;
     }
     Ok(Some(after))
 }

@@ -1,10 +1,11 @@
 //! The store on SQLite: the embedded default, one file and nothing to install.
 //!
-//! One connection writes, four read beside it (write-ahead log). Every commit is flushed to the
-//! disk before it returns (`synchronous = FULL`), because a PUBACK means COMMIT. It refuses to
-//! share its file with another serving process in any useful way: a second writer waits.
+//! Two connections write, in turn, commits first; four read beside them (write-ahead log). Every
+//! commit is flushed to the disk before it returns (`synchronous = FULL`), because a PUBACK means
+//! COMMIT; what only costs a repetition is flushed with the next one. It refuses to share its file with
+//! another serving process in any useful way: a second writer waits, and who serves takes the `lease`.
 //!
-//! Read it in this order: this file, `commit`, `conversations`, `changes`, `log`, `sessions`,
+//! Read it in this order: this file, `connect` (with `turns` and `files`), `commit`, `conversations`, `changes`, `log`, `sessions`,
 //! `cursors`, `upkeep`; then what people see beside the log: `inbox`, `receipts`, `check`, `people`,
 //! `devices`, `blocks`. `pack` says how a batch travels in one statement.
 
@@ -12,11 +13,14 @@ mod blocks;
 mod changes;
 mod check;
 mod commit;
+mod connect;
 mod conversations;
 mod cursors;
 mod devices;
 mod error;
+mod files;
 mod inbox;
+mod lease;
 mod limits;
 mod log;
 mod pack;
@@ -25,9 +29,10 @@ mod receipts;
 mod revocations;
 mod schema;
 mod sessions;
+mod turns;
 mod upkeep;
 
-use std::path::Path;
+use std::sync::{Arc, RwLock};
 
 use godwit_core::change::{ChangeRequest, Refused};
 use godwit_core::commit::{Committed, Send as SendRequest};
@@ -36,76 +41,21 @@ use godwit_core::entry::Entry;
 use godwit_core::ids::{ConversationId, Identity, Seq, UserId};
 use godwit_core::membership::{Conversation, Member, NewConversation, Stay};
 use godwit_core::policy::Policy;
-use godwit_core::store::{Error, OutboxEvent, Page, Pending, Prune, Pruned, Range, Store};
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
-};
-use sqlx::{Connection as _, Sqlite, Transaction};
+use godwit_core::store::{OutboxEvent, Page, Pending, Prune, Pruned, Range, Store};
 
-use crate::error::from_driver;
+use crate::connect::Pools;
+use crate::files::Files;
+pub use crate::lease::Lease;
+use crate::turns::Turns;
 
 /// The store in one SQLite file. Cloning shares it.
 #[derive(Debug, Clone)]
 pub struct SqliteStore {
-    /// One connection: SQLite has one writer, and a queue here is fair where its lock is not.
-    writer: SqlitePool,
-    readers: SqlitePool,
-}
-
-impl SqliteStore {
-    /// Opens the file at `path`, or creates it (its directory must be there). The schema is left as
-    /// it is: see [`SqliteStore::migrate_status`].
-    ///
-    /// Errors: `Unavailable` when the file cannot be opened or is locked; `Broken` when it is no
-    /// database.
-    pub async fn open(path: &Path) -> Result<Self, Error> {
-        let options = SqliteConnectOptions::new()
-            .filename(path)
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full)
-            .foreign_keys(true)
-            .busy_timeout(limits::BUSY)
-            // What was deleted or has expired shall not stay readable in free places of the file.
-            .pragma("secure_delete", "ON")
-            .pragma("wal_autocheckpoint", limits::CHECKPOINT_PAGES);
-        let pool = |connections| {
-            SqlitePoolOptions::new()
-                .max_connections(connections)
-                .acquire_timeout(limits::ACQUIRE)
-                .idle_timeout(None)
-                .max_lifetime(None)
-                .test_before_acquire(false)
-        };
-        let writer = pool(1)
-            // SQLite ends a transaction by itself when the disk fails, and the driver then miscounts
-            // how deep it is: such a connection is closed, the next one is sound.
-            .after_release(|connection, _| {
-                Box::pin(async move {
-                    connection.ping().await?;
-                    Ok(!connection.is_in_transaction())
-                })
-            })
-            .connect_with(options.clone())
-            .await
-            .map_err(from_driver)?;
-        // The writer has made the file by now.
-        let readers = pool(limits::READERS)
-            .connect_lazy_with(options.create_if_missing(false).read_only(true));
-        Ok(Self { writer, readers })
-    }
-
-    /// Closes all connections, after copying the write-ahead log into the database.
-    pub async fn close(&self) {
-        self.readers.close().await;
-        self.writer.close().await;
-    }
-
-    /// Begins a transaction that writes. It takes SQLite's lock at once: a reader's that turned
-    /// into a writer's could be refused halfway.
-    async fn begin(&self) -> Result<Transaction<'static, Sqlite>, Error> {
-        self.writer.begin_with("BEGIN IMMEDIATE").await.map_err(from_driver)
-    }
+    /// Replaced when the files had to be opened anew.
+    pools: Arc<RwLock<Pools>>,
+    /// SQLite has one writer, and a queue here is fair where its lock is not.
+    turns: Turns,
+    files: Arc<Files>,
 }
 
 impl Store for SqliteStore {
@@ -146,11 +96,11 @@ impl Store for SqliteStore {
     }
 
     fn conversation(&self, id: ConversationId) -> Pending<'_, Option<Conversation>> {
-        Box::pin(conversations::get(&self.readers, id))
+        Box::pin(async move { conversations::get(&self.readers(), id).await })
     }
 
     fn member<'a>(&'a self, id: ConversationId, user: &'a UserId) -> Pending<'a, Option<Member>> {
-        Box::pin(conversations::member(&self.readers, id, user))
+        Box::pin(async move { conversations::member(&self.readers(), id, user).await })
     }
 
     fn acquainted<'a>(&'a self, user: &'a UserId, among: &'a [UserId]) -> Pending<'a, Vec<UserId>> {
@@ -220,5 +170,9 @@ impl Store for SqliteStore {
 
     fn ping(&self) -> Pending<'_, ()> {
         Box::pin(upkeep::ping(self))
+    }
+
+    fn probe(&self) -> Pending<'_, ()> {
+        Box::pin(lease::probe(self))
     }
 }

@@ -12,6 +12,21 @@ pub(crate) const ACQUIRE: Duration = Duration::from_secs(5);
 /// How long SQLite waits for another process's lock before the store counts as away.
 pub(crate) const BUSY: Duration = Duration::from_secs(5);
 
+/// How long to wait before files that cannot be opened are tried again.
+pub(crate) const REOPEN: Duration = Duration::from_secs(1);
+
+/// Conversations whose cursors are looked at in one transaction when all are mended: some
+/// milliseconds.
+pub(crate) const MEND_CONVERSATIONS: u32 = 1_000;
+
+/// Conversations in which an expired session's cursors are removed in one transaction: some 10 ms, for
+/// which a commit may have to wait.
+pub(crate) const SWEEP_CONVERSATIONS: u32 = 1_000;
+
+/// Such transactions in one call of `prune`, after which the session at hand is finished and the rest
+/// is left for the next call: about a second.
+pub(crate) const SWEEP_STEPS_MAX: u32 = 64;
+
 /// Pages of the write-ahead log (4 KiB each) after which SQLite copies them into the database: 16
 /// MiB. Higher means fewer of these stalls, and a longer recovery after a crash.
 pub(crate) const CHECKPOINT_PAGES: &str = "4000";

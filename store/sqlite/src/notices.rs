@@ -16,12 +16,12 @@ use crate::{SqliteStore, pack};
 /// See [`godwit_core::store::Store::tell`].
 pub(crate) async fn tell(store: &SqliteStore, tellings: &[Telling]) -> Result<(), Error> {
     // Mostly nobody has to find it later: then nothing is written.
-    if listening(&store.readers, tellings).await?.is_empty() {
+    if listening(&store.readers(), tellings).await?.is_empty() {
         return Ok(());
     }
     let mut tx = store.begin().await?;
     put(&mut tx, tellings).await?;
-    tx.commit().await.map_err(from_driver)
+    tx.commit().await
 }
 
 /// The users of whom a kept session listens.
@@ -90,13 +90,13 @@ pub(crate) async fn read(
 ) -> Result<Option<Vec<Notice>>, Error> {
     let (user, name, feed) = (device.user.as_str(), device.device.as_str(), feed.code());
     let cursor = sqlx::query_file_scalar!("queries/notices/cursor.sql", user, name, feed)
-        .fetch_optional(&store.readers)
+        .fetch_optional(&store.readers())
         .await
         .map_err(from_driver)?;
     let Some(cursor) = cursor else { return Ok(None) };
     let after = after.map_or(cursor, |seq| signed(seq.0).max(cursor));
     sqlx::query_file!("queries/notices/page.sql", user, feed, after, limit)
-        .fetch_all(&store.readers)
+        .fetch_all(&store.readers())
         .await
         .map_err(from_driver)?
         .into_iter()

@@ -14,7 +14,7 @@ use crate::{SqliteStore, blocks, devices, pack, revocations, sessions};
 
 impl People for SqliteStore {
     fn user<'a>(&'a self, id: &'a UserId) -> Pending<'a, User> {
-        Box::pin(get(&self.readers, id))
+        Box::pin(async move { get(&self.readers(), id).await })
     }
 
     fn change_user<'a>(
@@ -136,7 +136,7 @@ async fn change_user(
         revocations::put(&mut tx, id, None, user.ban().unwrap_or_default()).await?;
         sessions::forget_all(&mut tx, id).await?;
     }
-    tx.commit().await.map_err(from_driver)?;
+    tx.commit().await?;
     Ok(Ok(user))
 }
 
@@ -174,11 +174,12 @@ async fn note_seen(store: &SqliteStore, seen: &[(UserId, u64)]) -> Result<(), Er
         return Ok(());
     }
     let rows = pack::seen(seen);
+    let mut tx = store.begin_behind().await?;
     sqlx::query_file!("queries/users/seen.sql", rows)
-        .execute(&store.writer)
+        .execute(&mut *tx)
         .await
         .map_err(from_driver)?;
-    Ok(())
+    tx.commit().await
 }
 
 async fn claim_key(
@@ -197,7 +198,7 @@ async fn claim_key(
             .map_err(from_driver)?
             .rows_affected();
     if new > 0 {
-        tx.commit().await.map_err(from_driver)?;
+        tx.commit().await?;
         return Ok(Claim::Yours);
     }
     let same = sqlx::query_file_scalar!("queries/request_keys/same.sql", caller, key, fingerprint)

@@ -25,7 +25,7 @@ pub(crate) async fn report(store: &SqliteStore, reports: &[Report]) -> Result<Ve
             .execute(&mut *tx)
             .await
             .map_err(from_driver)?;
-        tx.commit().await.map_err(from_driver)?;
+        tx.commit().await?;
     }
     Ok(plan.verdicts)
 }
@@ -69,7 +69,7 @@ pub(crate) async fn of(
 ) -> Result<Vec<Receipt>, Error> {
     let id = &conversation.as_bytes()[..];
     sqlx::query_file!("queries/inbox/receipts.sql", id)
-        .fetch_all(&store.readers)
+        .fetch_all(&store.readers())
         .await
         .map_err(from_driver)?
         .into_iter()

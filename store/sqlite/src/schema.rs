@@ -12,7 +12,7 @@ impl SqliteStore {
     /// Compares the file's schema with this program's. Writes nothing.
     pub async fn migrate_status(&self) -> Result<SchemaState, Error> {
         let known: Vec<i64> = MIGRATIONS.iter().map(|migration| migration.version).collect();
-        let mut reader = self.readers.acquire().await.map_err(from_driver)?;
+        let mut reader = self.readers().acquire().await.map_err(from_driver)?;
         let exist = sqlx::query_file_scalar!("queries/migrations/exist.sql")
             .fetch_one(&mut *reader)
             .await
@@ -33,7 +33,7 @@ impl SqliteStore {
         if before.newer_than_us {
             return Err(Error::Broken(before.to_string().into()));
         }
-        let mut writer = self.writer.acquire().await.map_err(from_driver)?;
+        let mut writer = self.writer().acquire().await.map_err(from_driver)?;
         MIGRATIONS.run_direct(None, &mut *writer, false).await.map_err(from_migration)?;
         drop(writer);
         self.migrate_status().await

@@ -6,13 +6,13 @@ use std::fmt::Write as _;
 use godwit_core::cursor::{Feed, Opened, Opening, Scope, SubscriptionChange};
 use godwit_core::ids::{Identity, UserId};
 use godwit_core::session::{self, Kept};
-use godwit_core::store::Error;
+use godwit_core::store::{Error, Prune};
 use godwit_core::stored::{self, signed};
 use sqlx::SqliteConnection;
 
 use crate::SqliteStore;
 use crate::error::from_driver;
-use crate::pack;
+use crate::{limits, pack};
 
 /// See [`godwit_core::store::Store::open_sessions`].
 pub(crate) async fn open(store: &SqliteStore, batch: &[Opening]) -> Result<Vec<Opened>, Error> {
@@ -29,7 +29,7 @@ pub(crate) async fn open(store: &SqliteStore, batch: &[Opening]) -> Result<Vec<O
             .await
             .map_err(from_driver)?;
     }
-    tx.commit().await.map_err(from_driver)?;
+    tx.commit().await?;
     Ok(plan.answers)
 }
 
@@ -147,7 +147,7 @@ pub(crate) async fn close(store: &SqliteStore, batch: &[Opening]) -> Result<(), 
             .await
             .map_err(from_driver)?;
     }
-    tx.commit().await.map_err(from_driver)
+    tx.commit().await
 }
 
 /// See [`godwit_core::store::Store::change_subscriptions`].
@@ -195,25 +195,84 @@ pub(crate) async fn change_subscriptions(
             .await
             .map_err(from_driver)?;
     }
-    tx.commit().await.map_err(from_driver)
+    tx.commit().await
 }
 
-/// Removes sessions that have expired at `now_ms`, at most `rows_max`; returns how many.
-pub(crate) async fn prune(
-    connection: &mut SqliteConnection,
-    now_ms: u64,
-    rows_max: u32,
-) -> Result<u64, Error> {
-    let now_ms = signed(now_ms);
-    let expired = sqlx::query_file!("queries/sessions/expired.sql", now_ms, rows_max)
-        .fetch_all(&mut *connection)
+/// Removes sessions that have expired, oldest first, at most `rows_max`; returns how many, and whether
+/// it stopped before the end because it has made enough steps. Their cursors go first, some
+/// conversations at a time, each time only if the session is still expired.
+pub(crate) async fn prune(store: &SqliteStore, prune: Prune) -> Result<(u64, bool), Error> {
+    let now_ms = signed(prune.now_ms);
+    let expired = sqlx::query_file!("queries/sessions/expired.sql", now_ms, prune.rows_max)
+        .fetch_all(&store.readers())
         .await
-        .map_err(from_driver)?
-        .into_iter()
-        .map(|row| identity(&row.user_id, &row.device_id))
-        .collect::<Result<Vec<_>, _>>()?;
-    forget(connection, &expired).await?;
-    Ok(expired.len() as u64)
+        .map_err(from_driver)?;
+    let (mut removed, mut steps) = (0, 0);
+    for row in expired {
+        if steps >= limits::SWEEP_STEPS_MAX {
+            return Ok((removed, true));
+        }
+        let device = identity(&row.user_id, &row.device_id)?;
+        // Every id is above the empty blob.
+        let mut after = Vec::new();
+        loop {
+            steps += 1;
+            match sweep(store, &device, now_ms, after).await? {
+                Swept::Next(last) => after = last,
+                Swept::Gone => {
+                    removed += 1;
+                    break;
+                }
+                Swept::Alive => break,
+            }
+        }
+    }
+    Ok((removed, false))
+}
+
+/// What a step has found.
+enum Swept {
+    /// There are cursors above this conversation.
+    Next(Vec<u8>),
+    /// The session is gone with the last of them.
+    Gone,
+    /// It was opened again meanwhile, or is gone already.
+    Alive,
+}
+
+async fn sweep(
+    store: &SqliteStore,
+    device: &Identity,
+    now_ms: i64,
+    after: Vec<u8>,
+) -> Result<Swept, Error> {
+    let (user, name) = (device.user.as_str(), device.device.as_str());
+    let mut tx = store.begin_behind().await?;
+    let expired = sqlx::query_file_scalar!("queries/sessions/is_expired.sql", user, name, now_ms)
+        .fetch_one(&mut *tx)
+        .await
+        .map_err(from_driver)?;
+    if !expired {
+        return Ok(Swept::Alive);
+    }
+    let limit = limits::SWEEP_CONVERSATIONS;
+    let end = sqlx::query_file_scalar!("queries/cursors/page_end.sql", user, after, limit)
+        .fetch_optional(&mut *tx)
+        .await
+        .map_err(from_driver)?;
+    sqlx::query_file!("queries/cursors/sweep.sql", user, name, after, end)
+        .execute(&mut *tx)
+        .await
+        .map_err(from_driver)?;
+    if end.is_none() {
+        let devices = pack::devices(std::slice::from_ref(device));
+        sqlx::query_file!("queries/sessions/forget.sql", devices)
+            .execute(&mut *tx)
+            .await
+            .map_err(from_driver)?;
+    }
+    tx.commit().await?;
+    Ok(end.map_or(Swept::Gone, Swept::Next))
 }
 
 impl SqliteStore {
@@ -221,10 +280,12 @@ impl SqliteStore {
     /// crash left open begin to expire at `now_ms` (milliseconds since 1970). Returns how many.
     pub async fn mark_all_closed(&self, now_ms: u64) -> Result<u64, Error> {
         let now_ms = signed(now_ms);
+        let mut tx = self.begin().await?;
         let closed = sqlx::query_file!("queries/sessions/close_all.sql", now_ms)
-            .execute(&self.writer)
+            .execute(&mut *tx)
             .await
             .map_err(from_driver)?;
+        tx.commit().await?;
         Ok(closed.rows_affected())
     }
 }

@@ -10,7 +10,7 @@ use crate::{SqliteStore, pack, sessions};
 /// See [`godwit_core::store::Store::outbox`].
 pub(crate) async fn outbox(store: &SqliteStore, limit: u32) -> Result<Vec<OutboxEvent>, Error> {
     sqlx::query_file!("queries/outbox/oldest.sql", limit)
-        .fetch_all(&store.readers)
+        .fetch_all(&store.readers())
         .await
         .map_err(from_driver)?
         .into_iter()
@@ -30,17 +30,25 @@ pub(crate) async fn outbox_done(store: &SqliteStore, ids: &[i64]) -> Result<(), 
         return Ok(());
     }
     let ids = pack::rows(ids, |id, text| text.push_str(&id.to_string()));
+    let mut tx = store.begin_behind().await?;
     sqlx::query_file!("queries/outbox/done.sql", ids)
-        .execute(&store.writer)
+        .execute(&mut *tx)
         .await
         .map_err(from_driver)?;
-    Ok(())
+    tx.commit().await
 }
 
 /// See [`godwit_core::store::Store::prune`].
 pub(crate) async fn prune(store: &SqliteStore, prune: Prune) -> Result<Pruned, Error> {
-    let mut tx = store.begin().await?;
+    let bodies = prune_bodies(store, prune).await?;
+    let keys = prune_keys(store, prune).await?;
+    let (sessions, more) = sessions::prune(store, prune).await?;
+    Ok(Pruned { bodies, sessions, keys, more })
+}
+
+async fn prune_bodies(store: &SqliteStore, prune: Prune) -> Result<u64, Error> {
     let now_ms = signed(prune.now_ms);
+    let mut tx = store.begin_behind().await?;
     let mut bodies =
         sqlx::query_file!("queries/messages/prune_expired.sql", now_ms, prune.rows_max)
             .execute(&mut *tx)
@@ -50,27 +58,34 @@ pub(crate) async fn prune(store: &SqliteStore, prune: Prune) -> Result<Pruned, E
     if let Some(before) = prune.bodies_before_ms {
         let before = signed(before);
         let rest = i64::from(prune.rows_max) - i64::try_from(bodies).unwrap_or(i64::MAX);
+        // A negative limit would be none.
+        let rest = rest.max(0);
         bodies += sqlx::query_file!("queries/messages/prune_aged.sql", before, rest)
             .execute(&mut *tx)
             .await
             .map_err(from_driver)?
             .rows_affected();
     }
-    let sessions = sessions::prune(&mut tx, prune.now_ms, prune.rows_max).await?;
-    let keys_until = signed(prune.now_ms.saturating_sub(KEY_KEPT_MS));
-    let keys = sqlx::query_file!("queries/request_keys/prune.sql", keys_until, prune.rows_max)
+    tx.commit().await?;
+    Ok(bodies)
+}
+
+async fn prune_keys(store: &SqliteStore, prune: Prune) -> Result<u64, Error> {
+    let until_ms = signed(prune.now_ms.saturating_sub(KEY_KEPT_MS));
+    let mut tx = store.begin_behind().await?;
+    let keys = sqlx::query_file!("queries/request_keys/prune.sql", until_ms, prune.rows_max)
         .execute(&mut *tx)
         .await
         .map_err(from_driver)?
         .rows_affected();
-    tx.commit().await.map_err(from_driver)?;
-    Ok(Pruned { bodies, sessions, keys })
+    tx.commit().await?;
+    Ok(keys)
 }
 
 /// See [`godwit_core::store::Store::ping`].
 pub(crate) async fn ping(store: &SqliteStore) -> Result<(), Error> {
     sqlx::query_file_scalar!("queries/migrations/ping.sql")
-        .fetch_one(&store.readers)
+        .fetch_one(&store.readers())
         .await
         .map_err(from_driver)?;
     Ok(())

@@ -13,7 +13,7 @@ use godwit_proto::receipt::v1::{Receipt, ReceiptUpdates, Receipts};
 use prost::Message as _;
 
 use super::devices::{Device, Fate};
-use super::faulty::Fault::{Away, Broken, Lost};
+use super::faulty::Fault::{Away, Broken, Lost, Rejected};
 use super::faulty::{Fault, Faulty};
 use super::{World, identity, subscribe, world_with};
 
@@ -85,11 +85,29 @@ fn withheld() -> Fate {
 #[tokio::test]
 async fn a_lost_answer_is_never_told_as_a_refusal() {
     let faults = faults(Duration::from_secs(30)).await;
-    // The batch breaks, then the send alone does.
-    match faults.send("never", &[Broken, Broken]).await {
-        Fate::Other(outcome) => assert_eq!(outcome.code, Code::UNSPECIFIED),
+    // The batch is rejected, then the send alone is.
+    match faults.send("never", &[Rejected, Rejected]).await {
+        Fate::Other(outcome) => assert_eq!(outcome.code, Code::PAYLOAD_INVALID),
         committed => panic!("{committed:?}"),
     }
+    assert_eq!(faults.head().await, 0);
+    assert_eq!(faults.send("first", &[Lost, Rejected, Rejected]).await, withheld());
+    assert_eq!(faults.head().await, 1, "it was stored");
+    assert_eq!(
+        faults.send("first", &[]).await,
+        Fate::Committed { seq: 1, duplicate: true },
+        "and a later try finds it"
+    );
+}
+
+/// A store that fails says nothing of the send: whoever sends it again may succeed. So it is never
+/// refused, which to 3.1.1 would be acknowledged.
+#[tokio::test]
+async fn a_store_that_fails_is_no_refusal() {
+    let faults = faults(Duration::from_secs(30)).await;
+    // The batch breaks, then the send alone does.
+    assert_eq!(faults.send("never", &[Broken, Broken]).await, withheld());
+    assert_eq!(faults.send("never", &[Rejected, Broken]).await, withheld());
     assert_eq!(faults.head().await, 0);
     assert_eq!(faults.send("first", &[Lost, Broken, Broken]).await, withheld());
     assert_eq!(faults.head().await, 1, "it was stored");
@@ -99,6 +117,7 @@ async fn a_lost_answer_is_never_told_as_a_refusal() {
     // The sender asks again, and learns.
     let again = faults.send("first", &[]).await;
     assert_eq!(again, Fate::Committed { seq: 1, duplicate: true });
+    assert_eq!(faults.send("never", &[]).await, Fate::Committed { seq: 3, duplicate: false });
 }
 
 /// A try that finds the commit of an earlier one is no repetition of the sender's, and everybody
@@ -131,9 +150,9 @@ async fn a_report_is_answered_by_what_is_known_of_it() {
     assert_eq!(faults.read(1, &[Lost]).await, Outcome::SUCCESS);
     assert_eq!(faults.read(2, &[Away, Away]).await, Outcome::SUCCESS);
     assert_eq!(faults.read(3, &[Broken]).await, Outcome::SUCCESS);
-    let refused = faults.read(4, &[Broken, Broken]).await;
-    assert_eq!(refused.code, Code::UNSPECIFIED);
-    assert_ne!(refused, Outcome::WITHHELD);
+    assert_eq!(faults.read(4, &[Broken, Broken]).await, Outcome::WITHHELD);
+    let refused = faults.read(4, &[Rejected, Rejected]).await;
+    assert_eq!(refused.code, Code::PAYLOAD_INVALID);
     assert_eq!(faults.read(4, &[Lost, Broken, Broken]).await, Outcome::WITHHELD);
     let beyond = faults.read(6, &[]).await;
     assert_eq!(beyond.code, Code::PAYLOAD_INVALID);
@@ -247,4 +266,25 @@ async fn what_is_kept_no_more_is_forgotten_at_the_end() {
     }
     let place = godwit_testkit::rows::Place::Sqlite(world.file());
     assert_eq!(place.count("sessions"), 0);
+}
+
+/// The batches before a send take none of its time beyond `hold_max`: behind a store that is away,
+/// every send is let go when its own time is over.
+#[tokio::test]
+async fn queued_sends_are_held_no_longer_than_the_first() {
+    let hold_max = Duration::from_millis(400);
+    let faults = faults(hold_max).await;
+    faults.store.will(&[Away; 40]);
+    let mut waiting = Vec::new();
+    // More than one batch: the first is under way, the others stand behind it.
+    for n in 0..3 * godwit_core::limits::BATCH_SENDS_MAX {
+        let (device, begun) = &faults.alice;
+        waiting.push(faults.world.start(device, begun, &format!("k{n}")));
+    }
+    let begun = std::time::Instant::now();
+    for ticket in waiting {
+        assert_eq!(faults.alice.0.fate(ticket).await, withheld());
+    }
+    let took = begun.elapsed();
+    assert!(took < 2 * hold_max, "{took:?}");
 }

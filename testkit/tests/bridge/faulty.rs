@@ -26,8 +26,10 @@ pub(super) enum Fault {
     Lost,
     /// It is not done; trying again may help.
     Away,
-    /// It is not done, and never will be.
+    /// It is not done, and trying again at once does not help.
     Broken,
+    /// It is not done: the store has read its values and can never hold them.
+    Rejected,
 }
 
 /// A real store whose commits and reports fail by a script.
@@ -83,6 +85,7 @@ impl Faulty {
             }
             Some(Fault::Away) => Err(Error::Unavailable("away".into())),
             Some(Fault::Broken) => Err(Error::Broken("broken".into())),
+            Some(Fault::Rejected) => Err(Error::Rejected("no text".into())),
         }
     }
 }
@@ -136,6 +139,7 @@ impl Store for Faulty {
         outbox_done(ids: &'a [i64]) -> ();
         prune(prune: Prune) -> Pruned;
         ping() -> ();
+        probe() -> ();
     }
 }
 

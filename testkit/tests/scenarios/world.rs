@@ -22,7 +22,7 @@ pub(crate) struct World {
     // Dropped first: its database is removed after it.
     pub(crate) server: Godwit,
     /// Where it stores, if that is Postgres.
-    _database: Option<Database>,
+    database: Option<Database>,
     /// alice's and bob's conversation.
     pub(crate) cid: String,
 }
@@ -65,7 +65,12 @@ impl World {
         }
         let server = Godwit::start_with(options).await;
         let cid = server.conversation().to_owned();
-        Self { server, _database: database, cid }
+        Self { server, database, cid }
+    }
+
+    /// The database of a world on Postgres.
+    pub(crate) fn database(&self) -> &Database {
+        self.database.as_ref().expect("a world on Postgres")
     }
 
     /// `host:port` of plain MQTT.

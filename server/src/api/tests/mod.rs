@@ -139,6 +139,7 @@ impl World {
             accounts: Accounts::new(&config, &key),
             rates: Rates::new(config.limits.requests_per_s),
             metrics: PrometheusBuilder::new().build_recorder().handle(),
+            probe: Probe::default(),
             serving: AtomicBool::new(true),
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

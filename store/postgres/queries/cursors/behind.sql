@@ -1,3 +1,4 @@
+-- What stands above the head is told too: the log was cut, and the cursor must be mended.
 -- A cursor never stands below the place where its user joined: what lies between is not theirs.
 SELECT
     m.conversation_id,
@@ -10,6 +11,6 @@ LEFT JOIN cursors AS k
     AND k.feed = $3
 WHERE
     m.user_id = $1 AND m.left_seq IS NULL AND ($4::uuid IS NULL OR m.conversation_id > $4)
-    AND c.head_seq > greatest(k.seq, m.joined_seq)
+    AND (c.head_seq > greatest(k.seq, m.joined_seq) OR k.seq > c.head_seq)
 ORDER BY m.conversation_id
 LIMIT $5

@@ -1,6 +1,6 @@
 -- Writes a plan, if every head ($1) still stands where the plan found it ($2 place, $3 group
--- version): entries, whom they name, events, and the heads after them ($4 to $9). Nothing is written
--- when one moved. Arrays are unnested as in conversations/load.sql.
+-- version, $4 chain): entries, whom they name, events, and the heads after them ($5 to $10). Nothing
+-- is written when one moved. Arrays are unnested as in conversations/load.sql.
 -- A head moves, or its group version rises, with everything that happens to its conversation, so
 -- what the plan read besides (members, targets, earlier keys) stands too. Heads are locked in the
 -- order of their ids.
@@ -9,18 +9,21 @@ WITH heads AS MATERIALIZED (
         unnest($1::uuid []) AS id,
         unnest($2::bigint []) AS found_seq,
         unnest($3::bigint []) AS found_version,
-        unnest($4::bigint []) AS head_seq,
-        unnest($5::bytea []) AS head_chain,
-        unnest($6::bigint []) AS group_version,
-        unnest($7::bigint []) AS number,
-        unnest($8::bigint []) AS active_seq,
-        unnest($9::bigint []) AS active_ms
+        unnest($4::bytea []) AS found_chain,
+        unnest($5::bigint []) AS head_seq,
+        unnest($6::bytea []) AS head_chain,
+        unnest($7::bigint []) AS group_version,
+        unnest($8::bigint []) AS number,
+        unnest($9::bigint []) AS active_seq,
+        unnest($10::bigint []) AS active_ms
 ),
 
 locked AS MATERIALIZED (
     SELECT c.id FROM heads AS h
     INNER JOIN conversations AS c
-        ON c.id = h.id AND c.head_seq = h.found_seq AND c.group_version = h.found_version
+        ON
+            c.id = h.id AND c.head_seq = h.found_seq AND c.group_version = h.found_version
+            AND c.head_chain = h.found_chain
     ORDER BY c.id
     FOR UPDATE OF c
 ),
@@ -44,25 +47,25 @@ entries AS (
         reply_to, target_seq, mentions, expires_ms, body_gone, body, fingerprint
     )
     SELECT
-        unnest($10::uuid []), unnest($11::bigint []), unnest($12::uuid []),
-        unnest($13::smallint []), unnest($14::text []), unnest($15::text []),
-        unnest($16::text []), unnest($17::bigint []), unnest($18::bytea []),
-        unnest($19::bigint []), unnest($20::bigint []), unnest($21::bigint []),
-        unnest($22::text []), unnest($23::bigint []), false, unnest($24::bytea []),
-        unnest($28::bigint [])
+        unnest($11::uuid []), unnest($12::bigint []), unnest($13::uuid []),
+        unnest($14::smallint []), unnest($15::text []), unnest($16::text []),
+        unnest($17::text []), unnest($18::bigint []), unnest($19::bytea []),
+        unnest($20::bigint []), unnest($21::bigint []), unnest($22::bigint []),
+        unnest($23::text []), unnest($24::bigint []), false, unnest($25::bytea []),
+        unnest($29::bigint [])
     WHERE (SELECT stands FROM verdict)
 ),
 
 -- Mostly none: measured, that costs nothing beside the rest.
 named AS (
     INSERT INTO mentions (conversation_id, user_id, seq)
-    SELECT unnest($25::uuid []), unnest($26::text []), unnest($27::bigint [])
+    SELECT unnest($26::uuid []), unnest($27::text []), unnest($28::bigint [])
     WHERE (SELECT stands FROM verdict)
 ),
 
 events AS (
     INSERT INTO outbox (conversation_id, seq)
-    SELECT unnest($10::uuid []), unnest($11::bigint [])
+    SELECT unnest($11::uuid []), unnest($12::bigint [])
     WHERE (SELECT stands FROM verdict)
 )
 

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use godwit_core::commit::{Head, Plan, StoredKey};
-use godwit_core::entry::Entry;
+use godwit_core::entry::{ChainHash, Entry};
 use godwit_core::ids::{ConversationId, Seq, UserId};
 use godwit_core::store::Error;
 use godwit_core::stored::{mentions_text, signed};
@@ -14,11 +14,20 @@ use uuid::Uuid;
 use crate::column;
 use crate::error::from_driver;
 
-/// Where a plan found a head: it is written only if the head still stands there.
-#[derive(Debug, Clone, Copy)]
+/// Where a plan found a head: it is written only if the head still stands there. The chain tells two
+/// logs of the same length apart: after a failover that lost entries, another process may have
+/// written others in their places.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Found {
     pub(crate) seq: Seq,
     pub(crate) group_version: u64,
+    pub(crate) chain: ChainHash,
+}
+
+impl Found {
+    pub(crate) fn of(head: &Head) -> Self {
+        Self { seq: head.seq, group_version: head.group_version, chain: head.chain }
+    }
 }
 
 /// A head that a plan moves: where it was found, and as it is afterwards.
@@ -48,17 +57,12 @@ pub(super) async fn plan(
     Ok(true)
 }
 
-/// The heads of a plan of sends: these leave the group version as it was, and each moved its head
-/// by one.
-pub(super) fn moved(plan: &Plan) -> Vec<Moved> {
-    let mut added: HashMap<ConversationId, u64> = HashMap::with_capacity(plan.heads.len());
-    for (entry, _) in &plan.entries {
-        *added.entry(entry.conversation).or_default() += 1;
-    }
+/// The heads that a plan of sends moves, and where they were `found`.
+pub(super) fn moved(plan: &Plan, found: &HashMap<ConversationId, Found>) -> Vec<Moved> {
     let moved = |&(conversation, head): &(ConversationId, Head)| {
-        let added = added.get(&conversation).copied().unwrap_or_default();
-        let seq = Seq(head.seq.0.saturating_sub(added));
-        Moved { conversation, found: Found { seq, group_version: head.group_version }, head }
+        // A plan moves only heads that it was given.
+        let found = found.get(&conversation).copied().unwrap_or_else(|| Found::of(&head));
+        Moved { conversation, found, head }
     };
     plan.heads.iter().map(moved).collect()
 }
@@ -88,6 +92,7 @@ async fn write(
         &h.ids,
         &h.found_seqs,
         &h.found_versions,
+        &h.found_chains as &[&[u8]],
         &h.seqs,
         &h.chains as &[&[u8]],
         &h.versions,
@@ -124,6 +129,7 @@ struct HeadArrays<'a> {
     ids: Vec<Uuid>,
     found_seqs: Vec<i64>,
     found_versions: Vec<i64>,
+    found_chains: Vec<&'a [u8]>,
     seqs: Vec<i64>,
     chains: Vec<&'a [u8]>,
     versions: Vec<i64>,
@@ -134,12 +140,13 @@ struct HeadArrays<'a> {
 
 impl<'a> HeadArrays<'a> {
     fn of(heads: &'a [Moved]) -> Self {
-        let found = || heads.iter().map(|moved| moved.found);
+        let found = || heads.iter().map(|moved| &moved.found);
         let all = || heads.iter().map(|moved| &moved.head);
         Self {
             ids: heads.iter().map(|moved| column(moved.conversation)).collect(),
             found_seqs: found().map(|found| signed(found.seq.0)).collect(),
             found_versions: found().map(|found| signed(found.group_version)).collect(),
+            found_chains: found().map(|found| &found.chain.0[..]).collect(),
             seqs: all().map(|head| signed(head.seq.0)).collect(),
             chains: all().map(|head| &head.chain.0[..]).collect(),
             versions: all().map(|head| signed(head.group_version)).collect(),

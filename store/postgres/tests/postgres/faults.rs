@@ -81,7 +81,7 @@ async fn what_was_acknowledged_outlives_a_crash_and_a_restart() {
 async fn a_locked_table_and_a_frozen_server_are_away() {
     let server = Arc::new(PostgresServer::start());
     let database = server.empty();
-    let options = Options { connections_max: 4, operation_timeout: Duration::from_millis(600) };
+    let options = Options { operation_timeout: Duration::from_millis(600), ..OPTIONS };
     let store = PostgresStore::connect(database.url(), options).await.unwrap();
     store.migrate_up().await.unwrap();
     group(&store, cid(1), &["alice"]).await;

@@ -4,6 +4,7 @@
 
 mod faults;
 mod harm;
+mod loss;
 mod plans;
 #[path = "../../../property.rs"]
 mod property;
@@ -31,8 +32,11 @@ impl Deref for Fresh {
 }
 
 /// Few connections: many tests share the server.
-const OPTIONS: Options =
-    Options { connections_max: 4, operation_timeout: std::time::Duration::from_secs(10) };
+const OPTIONS: Options = Options {
+    connections_max: 4,
+    operation_timeout: std::time::Duration::from_secs(10),
+    accept_data_loss: true,
+};
 
 async fn connect(url: &str) -> PostgresStore {
     PostgresStore::connect(url, OPTIONS).await.unwrap()

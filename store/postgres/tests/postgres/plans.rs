@@ -27,7 +27,7 @@ const PLANS: &[(&str, &str, &[&str])] = &[
     ),
     (
         include_str!("../../queries/messages/append.sql"),
-        "uuid[], bigint[], bigint[], bigint[], bytea[], bigint[], bigint[], bigint[], bigint[],
+        "uuid[], bigint[], bigint[], bytea[], bigint[], bytea[], bigint[], bigint[], bigint[], bigint[],
          uuid[], bigint[], uuid[], smallint[], text[], text[], text[], bigint[], bytea[], bigint[],
          bigint[], bigint[], text[], bigint[], bytea[], uuid[], text[], bigint[],
          bigint[]",

@@ -20,7 +20,7 @@ const DOWN: &str = "
     ALTER TABLE messages DROP COLUMN fingerprint;
     DROP TABLE revocations, revocation_numbers;
     DROP INDEX messages_gone;
-    DROP TABLE details, mentions, inbox, users, devices, blocks, request_keys;
+    DROP TABLE details, mentions, inbox, users, devices, blocks, request_keys, leases;
     DROP INDEX messages_by_target, messages_pins;
     ALTER TABLE conversations DROP COLUMN number, DROP COLUMN active_seq, DROP COLUMN active_ms,
         DROP COLUMN next_tag, DROP COLUMN expiry_s;

@@ -4,6 +4,7 @@
 
 mod durability;
 mod harm;
+mod loss;
 mod plans;
 #[path = "../../../property.rs"]
 mod property;

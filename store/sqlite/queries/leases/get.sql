@@ -1,0 +1,1 @@
+SELECT owner, name, heartbeat_ms FROM leases WHERE id = 1
