@@ -101,6 +101,7 @@ mod receipts;
 mod refusals;
 mod rest;
 mod shutdown;
+mod siege;
 mod slow;
 mod startup;
 mod sync;
