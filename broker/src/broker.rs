@@ -10,6 +10,7 @@ use godwit_core::edge::{
     Ack, Action, Admitted, Code, Downlink as _, Gate, Message, Outcome, Publish, Qos, Session,
     SubscribeRequest, Upstream,
 };
+use godwit_core::ids::UserId;
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
@@ -22,7 +23,7 @@ use crate::listen::{Accept, Census, Listener, Places, Socket};
 use crate::options::Options;
 use crate::plain::Bound;
 use crate::router::{Router, Wish};
-use crate::{connect, hello, metrics, sweep};
+use crate::{connect, hello, metrics, retained, sweep};
 
 /// What all connections share.
 pub(crate) struct Shared {
@@ -46,18 +47,20 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    /// Publishes to plain topics; answers how it went.
+    /// Publishes to plain topics; answers how it went. `retain`: to be kept, as whose.
     pub(crate) fn publish_plain(
         &self,
         message: &Arc<Message>,
         qos: Qos,
-        retain: bool,
+        retain: Option<Option<&UserId>>,
         from: Option<&Arc<Client>>,
     ) -> Outcome {
-        if retain && !self.router.retain(message, qos) {
+        if let Some(owner) = retain
+            && !self.router.retain(message, qos, owner)
+        {
             return Outcome::refused(Code::QUOTA_EXCEEDED, "no room for more retained messages");
         }
-        match self.router.publish(message, qos, retain, from) {
+        match self.router.publish(message, qos, retain.is_some(), from) {
             0 => Outcome { code: Code::NO_SUBSCRIBERS, detail: godwit_core::edge::Detail::None },
             _ => Outcome::SUCCESS,
         }
@@ -116,7 +119,8 @@ impl Shared {
                 session.publish(Publish { message, qos, retain }, Ack::NONE);
             }
             _ if !grant.plain.is_empty() => {
-                self.publish_plain(&Arc::new(message), qos, retain, None);
+                let owner = admitted.identity.as_ref().map(|identity| &identity.user);
+                self.publish_plain(&Arc::new(message), qos, retain.then_some(owner), None);
             }
             _ => metrics::refused(Code::NOT_AUTHORIZED),
         }
@@ -200,12 +204,18 @@ impl Broker {
         upstream: Option<Arc<dyn Upstream>>,
     ) -> Arc<Self> {
         now_s();
+        let retained = retained::Bounds {
+            max: options.retained_max,
+            bytes_max: options.retained_bytes_max,
+            per_user_max: options.retained_per_user_max,
+            per_user_bytes_max: options.retained_per_user_bytes_max,
+        };
         let bound = Bound {
             live: options.queue_deliveries_max,
             away: options.offline_deliveries_max,
             bytes: options.offline_bytes_max,
         };
-        let router = Router::new(options.retained_max, bound);
+        let router = Router::new(retained, bound);
         let shared = Arc::new(Shared {
             options,
             gate,
@@ -239,7 +249,7 @@ impl Broker {
     pub fn publish(&self, message: Message, qos: Qos, retain: bool) -> usize {
         let message = Arc::new(message);
         if retain {
-            self.shared.router.retain(&message, qos);
+            self.shared.router.retain(&message, qos, None);
         }
         self.shared.router.publish(&message, qos, retain, None)
     }

@@ -203,6 +203,8 @@ impl Connection {
             _ if !grant.plain.is_empty() => {
                 let message = Arc::new(message);
                 let client = Some(&self.client);
+                let owner = self.admitted.identity.as_ref().map(|identity| &identity.user);
+                let retain = retain.then_some(owner);
                 ack.settle(self.shared.publish_plain(&message, qos, retain, client));
             }
             _ => {
@@ -334,7 +336,12 @@ impl Connection {
         if any { Code::SUCCESS } else { code }
     }
 
-    fn subscribe_plain(&self, request: &SubscribeRequest, plain: &[String], code: Code) -> Code {
+    fn subscribe_plain(
+        &mut self,
+        request: &SubscribeRequest,
+        plain: &[String],
+        code: Code,
+    ) -> Code {
         if code.is_error() {
             return code;
         }
@@ -349,7 +356,10 @@ impl Connection {
             };
             if wanted {
                 let wish = Wish::of(request);
-                self.shared.router.send_retained(filter, &self.client, wish);
+                let seen = self.shared.router.send_retained(filter, &self.client, wish);
+                // Far below 2^52.
+                #[allow(clippy::cast_precision_loss)]
+                self.owe(quota::RETAINED * seen as f64, 0);
             }
         }
         code

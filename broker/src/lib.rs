@@ -11,7 +11,7 @@
 //! 3. `connection`: the steady state; `codec`, `packet`, `reply`: bytes and packets (stage 2);
 //! 4. `inbound`: publishes and subscriptions going up; `acks`: PUBACKs held and released (stage 5);
 //! 5. `link`: the mailbox of a connection; `outbound`, `inflight`: deliveries (stages 7 and 8);
-//! 6. `router`: plain topics; `plain`: what of them waits for a client; `rights`: kept filters that
+//! 6. `router`, `retained`: plain topics; `plain`: what of them waits for a client; `rights`: kept filters that
 //!    are no longer allowed;
 //! 7. `sweep`: deadlines; `journal`: who was refused and who has left; `quota`, `limits`: the bounds.
 //!
@@ -43,6 +43,7 @@ mod packet;
 mod plain;
 mod quota;
 mod reply;
+mod retained;
 mod rights;
 mod router;
 mod sweep;

@@ -94,6 +94,9 @@ pub(crate) const OUTPUT_BYTES_HIGH: usize = 64 * 1024;
 /// Turns of one connection before the others have theirs.
 pub(crate) const TURNS_MAX: usize = 16;
 
+/// Retained messages that are looked at under the lock before others have it: some 10 us.
+pub(crate) const RETAINED_STEPS: usize = 64;
+
 /// How long a closing connection's last bytes may take.
 pub(crate) const FAREWELL_MAX: Duration = Duration::from_secs(1);
 

@@ -41,6 +41,12 @@ pub struct Options {
     pub write_stall_max: Duration,
     /// Retained messages in all.
     pub retained_max: usize,
+    /// Bytes of them: topics, payloads, properties and 256 for each.
+    pub retained_bytes_max: usize,
+    /// Retained messages that one user has published.
+    pub retained_per_user_max: usize,
+    /// Bytes of them.
+    pub retained_per_user_bytes_max: usize,
     /// Plain subscriptions of one client.
     pub subscriptions_max: usize,
 }
@@ -64,6 +70,9 @@ impl Default for Options {
             publish_bytes_per_s: 64 * 1024 * 1024,
             write_stall_max: Duration::from_secs(30),
             retained_max: 10_000,
+            retained_bytes_max: 64 * 1024 * 1024,
+            retained_per_user_max: 1000,
+            retained_per_user_bytes_max: 8 * 1024 * 1024,
             subscriptions_max: 256,
         }
     }

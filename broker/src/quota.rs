@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 pub(crate) const PUBLISH: f64 = 1.0;
 /// Each filter of a SUBSCRIBE or UNSUBSCRIBE: the rules are asked, and the store writes it.
 pub(crate) const FILTER: f64 = 4.0;
+/// A retained message that a new subscription looked at, whether it matches or not.
+pub(crate) const RETAINED: f64 = 0.05;
 /// A fresh token: its signature is verified.
 pub(crate) const TOKEN: f64 = 50.0;
 

@@ -1,15 +1,16 @@
-//! Plain topics: a trie of filters, and the retained messages.
+//! Plain topics: a trie of filters, and who gets what.
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use bytestring::ByteString;
 use godwit_core::edge::{Delivery, Message, Qos, SubscribeRequest};
-use parking_lot::{Mutex, RwLock};
+use godwit_core::ids::UserId;
+use parking_lot::RwLock;
 
 use crate::client::Client;
 use crate::plain::Bound;
+use crate::retained::{self, Lookup, Retained};
 
 /// How a client wants what a filter matches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -133,14 +134,13 @@ pub(crate) fn matches(filter: &str, topic: &str) -> bool {
 #[derive(Debug)]
 pub(crate) struct Router {
     trie: RwLock<Node>,
-    retained: Mutex<HashMap<ByteString, (Arc<Message>, Qos)>>,
-    retained_max: usize,
+    retained: Retained,
     bound: Bound,
 }
 
 impl Router {
-    pub(crate) fn new(retained_max: usize, bound: Bound) -> Self {
-        Self { trie: RwLock::default(), retained: Mutex::default(), retained_max, bound }
+    pub(crate) fn new(retained: retained::Bounds, bound: Bound) -> Self {
+        Self { trie: RwLock::default(), retained: Retained::new(retained), bound }
     }
 
     /// How much may wait for one client.
@@ -194,40 +194,36 @@ impl Router {
         reached
     }
 
-    /// Keeps or, with an empty payload, forgets a retained message. `false`: there is no room.
-    pub(crate) fn retain(&self, message: &Arc<Message>, qos: Qos) -> bool {
-        let mut retained = self.retained.lock();
-        if message.payload.is_empty() {
-            retained.remove(&message.topic);
-            return true;
-        }
-        if retained.len() >= self.retained_max && !retained.contains_key(&message.topic) {
-            return false;
-        }
-        retained.insert(message.topic.clone(), (Arc::clone(message), qos));
-        true
+    /// Keeps or, with an empty payload, forgets a retained message of `owner`. `false`: there is no
+    /// room for it.
+    pub(crate) fn retain(&self, message: &Arc<Message>, qos: Qos, owner: Option<&UserId>) -> bool {
+        self.retained.set(message, qos, owner)
     }
 
-    /// Gives the retained messages that a new subscription matches.
-    pub(crate) fn send_retained(&self, filter: &str, client: &Arc<Client>, wish: Wish) {
-        let found: Vec<_> = {
-            let retained = self.retained.lock();
-            if filter.contains(['+', '#']) {
-                let all = retained.iter().filter(|(topic, _)| matches(filter, topic));
-                all.map(|(_, kept)| kept.clone()).collect()
-            } else {
-                retained.get(filter).cloned().into_iter().collect()
+    /// Gives the retained messages that a new subscription matches, as far as the client's queue has
+    /// room. Returns how many were looked at.
+    pub(crate) fn send_retained(&self, filter: &str, client: &Arc<Client>, wish: Wish) -> usize {
+        let mut lookup = Lookup::new(filter);
+        let mut seen = 0;
+        loop {
+            let step = self.retained.step(&mut lookup, usize::MAX);
+            seen += step.seen;
+            for (message, qos) in step.found {
+                let delivery = Delivery {
+                    message,
+                    qos: qos.min(wish.qos),
+                    retain: true,
+                    mark: None,
+                    identifier: wish.identifier,
+                };
+                if !client.offer_if_room(delivery, self.bound) {
+                    // What comes behind finds no room either.
+                    return seen;
+                }
             }
-        };
-        for (message, qos) in found {
-            let delivery = Delivery {
-                message,
-                qos: qos.min(wish.qos),
-                retain: true,
-                mark: None,
-                identifier: wish.identifier,
-            };
-            client.offer_if_room(delivery, self.bound);
+            if step.done {
+                return seen;
+            }
         }
     }
 }

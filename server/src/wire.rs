@@ -286,6 +286,9 @@ fn broker_options(config: &Config) -> godwit_broker::Options {
         publish_bytes_per_s: limits.publish_bytes_per_s,
         write_stall_max: limits.write_stall_max,
         retained_max: limits.retained_max,
+        retained_bytes_max: limits.retained_bytes_max,
+        retained_per_user_max: limits.retained_per_user_max,
+        retained_per_user_bytes_max: limits.retained_per_user_bytes_max,
         subscriptions_max: limits.subscriptions_max,
     }
 }

@@ -69,7 +69,7 @@ fn message(n: u32) -> Arc<Message> {
 impl World {
     fn new(bound: Bound) -> Self {
         let registry = Registry::new();
-        let router = Router::new(0, bound);
+        let router = Router::new(crate::retained::Bounds::default(), bound);
         let client = registry.client(&"a:b".into());
         let wish = Wish {
             qos: Qos::AtLeastOnce,
@@ -226,7 +226,7 @@ fn no_moment_swallows_a_message() {
     let published = AtomicU32::new(0);
     // The world is used by the reader alone; the router is shared.
     let mut reader = World {
-        router: Router::new(0, router.bound()),
+        router: Router::new(crate::retained::Bounds::default(), router.bound()),
         registry: Registry::new(),
         client: Arc::clone(&world.client),
         connection: None,

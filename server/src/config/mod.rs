@@ -191,6 +191,9 @@ pub(crate) struct Limits {
     #[serde(deserialize_with = "span::deserialize")]
     pub(crate) write_stall_max: Duration,
     pub(crate) retained_max: usize,
+    pub(crate) retained_bytes_max: usize,
+    pub(crate) retained_per_user_max: usize,
+    pub(crate) retained_per_user_bytes_max: usize,
     pub(crate) subscriptions_max: usize,
     pub(crate) topic_alias_max: u16,
     pub(crate) user_sends_per_s: u32,
