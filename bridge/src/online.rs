@@ -5,6 +5,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use godwit_core::ids::UserId;
+use godwit_core::shrink::shrink;
 use parking_lot::Mutex;
 
 use crate::session::DeviceSession;
@@ -46,6 +47,7 @@ impl Online {
         }
         if sessions.is_empty() {
             shard.remove(user);
+            shrink(&mut shard);
         }
     }
 

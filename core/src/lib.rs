@@ -15,6 +15,7 @@
 //! 6. [`rate`], [`typing`], [`presence`]: what passes and is kept nowhere, under a time that comes in.
 //! 7. [`store`] with its parts [`inbox`] and [`people`] (and [`stored`], its columns read back),
 //!    [`bus`], [`edge`]: the ports. `edge` is the border between broker and bridge.
+//! 8. [`tasks`]: what must not die silently; [`shrink`]: what must not stay large.
 //!
 //! With the feature `conformance` it also brings the suite that every store must pass.
 
@@ -36,7 +37,9 @@ pub mod presence;
 pub mod rate;
 pub mod receipt;
 pub mod session;
+pub mod shrink;
 pub mod store;
 pub mod stored;
+pub mod tasks;
 pub mod text;
 pub mod typing;

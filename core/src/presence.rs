@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use crate::bus::Presence;
 use crate::ids::{DeviceId, Identity, UserId};
+use crate::shrink::shrink;
 
 /// The number of a connection: a device's later one has a higher one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -189,6 +190,7 @@ impl Board {
             return self.news(user);
         }
         let seen_ms = self.people.remove(user)?.seen_ms;
+        shrink(&mut self.people);
         let presence = Presence::Offline { last_seen_ms: Some(seen_ms) };
         Some(Change { user: user.clone(), presence })
     }

@@ -8,6 +8,8 @@ use std::hash::Hash;
 use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
+use crate::shrink::shrink;
+
 /// So many in a second on average, and so many at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rate {
@@ -66,23 +68,33 @@ impl Bucket {
 
 /// One bucket for each key, of a bounded number of keys.
 ///
-/// When it is full, rested keys are forgotten; if these are few, others too, down to seven eighths:
-/// they may burst once more. An entry takes about 16 bytes and the key.
+/// Rested keys are forgotten now and then, and when it is full; if these are few, then others too,
+/// down to seven eighths: they may burst once more. An entry takes about 16 bytes and the key.
 #[derive(Debug)]
 pub struct Buckets<K> {
     buckets: HashMap<K, Bucket>,
     keys_max: usize,
+    /// Taken since rested keys were forgotten.
+    taken: usize,
 }
+
+/// So often, in takes, rested keys are forgotten at least; with more keys than that, after as many
+/// takes as there are keys: a constant cost on average.
+const SWEEP_AFTER: usize = 1024;
 
 impl<K: Eq + Hash + Clone> Buckets<K> {
     /// At most `keys_max` keys (at least 8) are remembered.
     #[must_use]
     pub fn new(keys_max: usize) -> Self {
-        Self { buckets: HashMap::new(), keys_max: keys_max.max(8) }
+        Self { buckets: HashMap::new(), keys_max: keys_max.max(8), taken: 0 }
     }
 
     /// As [`Bucket::take`] on the bucket of `key`.
     pub fn take(&mut self, key: &K, rate: Rate, now: Instant) -> Result<(), Duration> {
+        self.taken += 1;
+        if self.taken > self.buckets.len().max(SWEEP_AFTER) {
+            self.sweep(now);
+        }
         if let Some(bucket) = self.buckets.get_mut(key) {
             return bucket.take(rate, now);
         }
@@ -99,8 +111,14 @@ impl<K: Eq + Hash + Clone> Buckets<K> {
         }
     }
 
-    fn make_room(&mut self, now: Instant) {
+    fn sweep(&mut self, now: Instant) {
+        self.taken = 0;
         self.buckets.retain(|_, bucket| !bucket.is_rested(now));
+        shrink(&mut self.buckets);
+    }
+
+    fn make_room(&mut self, now: Instant) {
+        self.sweep(now);
         // Keys are hashed with random seeds, so the order of the map is as good as any.
         let mut surplus = self.buckets.len().saturating_sub(self.keys_max - self.keys_max / 8);
         if surplus > 0 {
@@ -131,6 +149,21 @@ mod tests {
     use proptest::prelude::*;
 
     const MS: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn a_crowd_that_has_gone_is_forgotten() {
+        let (mut buckets, start) = (Buckets::new(100_000), Instant::now());
+        let rate = Rate::per_second(10).unwrap();
+        for user in 0..50_000 {
+            assert_eq!(buckets.take(&user, rate, start), Ok(()));
+        }
+        assert_eq!(buckets.len(), 50_000);
+        for n in 0..50_001_u32 {
+            let now = start + Duration::from_secs(60) + n * 100 * MS;
+            assert_eq!(buckets.take(&0, rate, now), Ok(()));
+        }
+        assert!(buckets.len() <= 1 && buckets.buckets.capacity() <= 64);
+    }
 
     #[test]
     fn a_burst_then_an_even_pace() {
