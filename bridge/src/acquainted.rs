@@ -106,7 +106,7 @@ pub(crate) async fn among(
 
 /// Starts ending what has no reason any more.
 pub(crate) fn start(inner: &Arc<Inner>) -> JoinHandle<()> {
-    tokio::spawn(run(Arc::clone(inner)))
+    tokio::spawn(inner.supervisor.watch("who knows whom", run(Arc::clone(inner))))
 }
 
 async fn run(inner: Arc<Inner>) {

@@ -22,6 +22,7 @@ use godwit_core::ids::Seq;
 use godwit_core::limits::BATCH_BYTES_MAX;
 use godwit_core::membership::{Conversation, NewConversation};
 use godwit_core::store::{Error, Range, Store};
+use godwit_core::tasks::Supervisor;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
@@ -97,9 +98,12 @@ impl Committer {
     }
 
     /// Starts the lanes; each ends when its queue is empty after [`Committer::stop`].
-    pub(crate) fn start(self: &Arc<Self>) -> Vec<tokio::task::JoinHandle<()>> {
-        let lanes = 0..self.lanes.len();
-        lanes.map(|lane| tokio::spawn(Arc::clone(self).run(lane))).collect()
+    pub(crate) fn start(
+        self: &Arc<Self>,
+        supervisor: &Arc<Supervisor>,
+    ) -> Vec<tokio::task::JoinHandle<()>> {
+        let run = |lane| supervisor.watch("lane of commits", Arc::clone(self).run(lane));
+        (0..self.lanes.len()).map(|lane| tokio::spawn(run(lane))).collect()
     }
 
     /// No more sends are taken; those that wait are still committed.

@@ -1,15 +1,18 @@
 //! Who is in a conversation: members read from the store and cached until their version changes.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
 
 use godwit_core::bus::Announcement;
 use godwit_core::ids::{ConversationId, Seq, UserId};
 use godwit_core::membership::{Conversation, ConversationKind, Member, Role};
+use godwit_core::presence::Epoch;
 use godwit_core::store::{Error, Store};
 use parking_lot::{Mutex, RwLock};
 
+use crate::faded::Faded;
 use crate::limits;
 
 /// A member, as far as routing needs to know.
@@ -81,12 +84,19 @@ impl Known {
 #[derive(Debug, Default)]
 pub(crate) struct Route {
     pub(crate) known: Option<Arc<Known>>,
-    /// The last entry that went out from here; `None`: none yet.
+    /// Everything up to here has gone out from here, or was none of this process's to give out.
+    /// `None`: not known yet.
     pub(crate) routed: Option<Seq>,
-    /// Announcements that came while the members were being read, in order.
-    pub(crate) waiting: Vec<Announcement>,
-    /// A task is reading the members.
-    pub(crate) loading: bool,
+    /// Announcements that came while a task was at work here, in order.
+    waiting: VecDeque<Waiting>,
+    waiting_bytes: usize,
+    /// The log is known to reach at least to here, by an event or by an announcement for which
+    /// there was no room.
+    pub(crate) heard: Seq,
+    /// What was heard of by an event and not announced in time.
+    pub(crate) late: Option<Late>,
+    /// A task reads what is missing and gives out what waits.
+    pub(crate) working: bool,
     /// Entries that the pool of large groups still has to give out: until then the next ones go
     /// the same way, so that none overtakes another.
     pub(crate) pooled: usize,
@@ -95,11 +105,109 @@ pub(crate) struct Route {
     pub(crate) overflow: Option<(Seq, Seq)>,
 }
 
+/// An announcement that waits.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    pub(crate) announcement: Announcement,
+    /// Sessions from here on have begun after it had come, so after the commit: they have read the
+    /// log since.
+    pub(crate) before: Epoch,
+}
+
+/// An event came, and the announcement did not.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Late {
+    pub(crate) since: Instant,
+    /// As [`Waiting::before`], for the entries up to `upto`.
+    pub(crate) before: Epoch,
+    pub(crate) upto: Seq,
+}
+
+impl Late {
+    /// This one and a later one.
+    pub(crate) fn and(self, later: Self) -> Self {
+        Self {
+            since: self.since.min(later.since),
+            before: self.before.max(later.before),
+            upto: self.upto.max(later.upto),
+        }
+    }
+}
+
+impl Route {
+    /// Keeps an announcement for the task at work here. When there is no room the entry is read from
+    /// the log, as if it had not been announced.
+    pub(crate) fn wait(&mut self, announcement: Announcement, before: Epoch) {
+        let bytes = self.waiting_bytes + announcement.entry.body.len();
+        if self.waiting.len() < limits::WAITING_ANNOUNCEMENTS_MAX
+            && bytes <= limits::WAITING_BYTES_MAX
+        {
+            self.waiting_bytes = bytes;
+            self.waiting.push_back(Waiting { announcement, before });
+        } else {
+            self.heard = self.heard.max(announcement.entry.seq);
+        }
+    }
+
+    /// There is nothing to route. The task at work, and the pool, go on.
+    pub(crate) fn clear(&mut self) {
+        let (working, pooled) = (self.working, self.pooled);
+        *self = Self { working, pooled, ..Self::default() };
+    }
+
+    /// The first that waits: its place, and the group version that its members must have.
+    pub(crate) fn first(&self) -> Option<(Seq, u64)> {
+        let first = &self.waiting.front()?.announcement;
+        Some((first.entry.seq, first.group_version))
+    }
+
+    pub(crate) fn pop(&mut self) -> Option<Waiting> {
+        let first = self.waiting.pop_front()?;
+        self.waiting_bytes -= first.announcement.entry.body.len();
+        if self.waiting.is_empty() {
+            self.waiting = VecDeque::new();
+        }
+        Some(first)
+    }
+
+    /// An event tells of an entry. It is the first that this process hears of the conversation: all
+    /// before it had its event before, and was given out, or was in the log when the sessions of
+    /// this process began.
+    pub(crate) fn begin_below(&mut self, seq: Seq) -> Seq {
+        *self.routed.get_or_insert(Seq(seq.0.saturating_sub(1)))
+    }
+}
+
+/// A sixteenth of the conversations that are in use here.
+struct Shard {
+    routes: HashMap<ConversationId, Arc<Mutex<Route>>>,
+    faded: Faded,
+}
+
+impl Shard {
+    /// Forgets routes that nothing is at work on. Ids are random, so the order of the map is as good
+    /// as any.
+    fn evict(&mut self, count: usize) {
+        let (mut left, now) = (count, Instant::now());
+        let faded = &mut self.faded;
+        self.routes.retain(|id, route| {
+            if left == 0 || Arc::strong_count(route) > 1 {
+                return true;
+            }
+            left -= 1;
+            if let Some(routed) = route.lock().routed {
+                faded.put(*id, routed, now);
+            }
+            false
+        });
+    }
+}
+
 /// All conversations that are in use here.
 pub(crate) struct Directory {
     store: Arc<dyn Store>,
     large_above: usize,
-    shards: Vec<Mutex<HashMap<ConversationId, Arc<Mutex<Route>>>>>,
+    shards: Vec<Mutex<Shard>>,
     /// Large groups whose members were read here.
     large: RwLock<HashSet<ConversationId>>,
     /// How many: mostly none, and then no send looks for itself there.
@@ -109,45 +217,59 @@ pub(crate) struct Directory {
 impl Directory {
     /// Conversations with more members than `large_above` are large groups.
     pub(crate) fn new(store: Arc<dyn Store>, large_above: usize) -> Self {
+        let now = Instant::now();
+        let shard = || Shard { routes: HashMap::new(), faded: Faded::new(now) };
         Self {
             store,
             large_above,
-            shards: (0..limits::SHARDS).map(|_| Mutex::default()).collect(),
+            shards: (0..limits::SHARDS).map(|_| Mutex::new(shard())).collect(),
             large: RwLock::default(),
             large_count: AtomicUsize::new(0),
         }
     }
 
-    fn shard(&self, id: ConversationId) -> &Mutex<HashMap<ConversationId, Arc<Mutex<Route>>>> {
+    fn shard(&self, id: ConversationId) -> &Mutex<Shard> {
         &self.shards[usize::from(id.0[0]) % limits::SHARDS]
     }
 
     /// The route of a conversation, made when it is new.
     pub(crate) fn route(&self, id: ConversationId) -> Arc<Mutex<Route>> {
         let mut shard = self.shard(id).lock();
-        if let Some(route) = shard.get(&id) {
+        if let Some(route) = shard.routes.get(&id) {
             return Arc::clone(route);
         }
-        if shard.len() >= limits::CACHED_CONVERSATIONS_MAX {
-            // Ids are random, so the order of the map is as good as any. Routes at work (held by
-            // someone else) stay.
-            let mut left = shard.len() / 8;
-            shard.retain(|_, route| {
-                let spare = left > 0 && Arc::strong_count(route) == 1;
-                left -= usize::from(spare);
-                !spare
-            });
+        let full = shard.routes.len() >= limits::CACHED_CONVERSATIONS_MAX;
+        if full {
+            shard.evict(limits::CACHED_CONVERSATIONS_MAX / 8);
         }
-        let route = Arc::default();
-        shard.insert(id, Arc::clone(&route));
+        let routed = shard.faded.take(id, Instant::now());
+        let route = Arc::new(Mutex::new(Route { routed, ..Route::default() }));
+        shard.routes.insert(id, Arc::clone(&route));
         route
+    }
+
+    /// The route of a conversation, if there is one.
+    fn found(&self, id: ConversationId) -> Option<Arc<Mutex<Route>>> {
+        self.shard(id).lock().routes.get(&id).cloned()
+    }
+
+    /// Forgets all routes that nothing is at work on, as when there are too many.
+    pub(crate) fn evict_all(&self) {
+        for shard in &self.shards {
+            shard.lock().evict(usize::MAX);
+        }
+    }
+
+    /// Routes there are.
+    pub(crate) fn len(&self) -> usize {
+        self.shards.iter().map(|shard| shard.lock().routes.len()).sum()
     }
 
     /// The members, if they are known and nothing says that they have changed.
     pub(crate) fn cached(&self, id: ConversationId) -> Option<Arc<Known>> {
-        let route = self.shard(id).lock().get(&id).cloned()?;
+        let route = self.found(id)?;
         let state = route.lock();
-        if state.loading { None } else { state.known.clone() }
+        if state.working { None } else { state.known.clone() }
     }
 
     /// Reads the members; `None`: there is no such conversation.
@@ -185,8 +307,7 @@ impl Directory {
         let Some(fresh) = self.read(id).await? else { return Ok(None) };
         let route = self.route(id);
         let mut state = route.lock();
-        // Whatever is known there was put there with the cuts that it called for.
-        if state.known.is_none() && !state.loading {
+        if state.known.is_none() && !state.working {
             state.known = Some(Arc::clone(&fresh));
         }
         Ok(Some(fresh))
@@ -203,8 +324,8 @@ impl Directory {
         id: ConversationId,
         user: &UserId,
     ) -> Result<Option<Present>, Error> {
-        let route = self.shard(id).lock().get(&id).cloned();
-        let cached = route.and_then(|route| route.lock().known.clone());
+        // Whoever asks may name any id: no route is made for it.
+        let cached = self.found(id).and_then(|route| route.lock().known.clone());
         if let Some(member) = cached.and_then(|known| known.member(user).cloned()) {
             return Ok(Some(member));
         }

@@ -255,10 +255,12 @@ impl Feeds {
         self.floors.remove(&(feed, conversation));
     }
 
-    /// The device may not read this log any more; `true`: it had named it.
-    pub(crate) fn cut(&mut self, conversation: ConversationId) -> bool {
-        self.lagging.retain(|(_, id), _| *id != conversation);
-        self.floors.retain(|(_, id), _| *id != conversation);
+    /// The user was removed at this place of the log; `true`: the device had named it. Where it has
+    /// been read beyond that place, it was read as what it is (see [`Lag::away`]), and is not read
+    /// again when the user comes back.
+    pub(crate) fn cut(&mut self, conversation: ConversationId, at: Seq) -> bool {
+        self.lagging.retain(|(_, id), lag| *id != conversation || lag.next > at);
+        self.floors.retain(|(_, id), floor| *id != conversation || *floor > at);
         self.typists.cut(conversation);
         if let Some(stance) = &mut self.stance {
             stance.cut(conversation);
@@ -353,6 +355,23 @@ mod tests {
         assert_eq!(feeds.first_lag(), Some((Feed::Log, A, expected)));
     }
 
+    /// The page was ahead of the announcement that cuts: what it has shown of a later stay is not
+    /// shown again.
+    #[test]
+    fn a_cut_forgets_nothing_that_was_read_beyond_it() {
+        let mut feeds = Feeds::default();
+        put(&mut feeds, Target::Feed(Feed::Log, Scope::All), Qos::AtLeastOnce);
+        feeds.lag(Feed::Log, A, Seq(4), Seq(9));
+        feeds.advance(Feed::Log, A, (Seq(10), false), Seq(9));
+        feeds.lag(Feed::Log, B, Seq(4), Seq(9));
+        feeds.advance(Feed::Log, B, (Seq(6), true), Seq(9));
+        assert!(!feeds.cut(A, Seq(5)) && !feeds.cut(B, Seq(5)));
+        assert!(feeds.was_read(Feed::Log, A, Seq(9)) && !feeds.was_read(Feed::Log, A, Seq(10)));
+        assert!(feeds.lag_of(Feed::Log, B).unwrap().away);
+        assert!(!feeds.cut(B, Seq(6)));
+        assert_eq!(feeds.lag_of(Feed::Log, B), None);
+    }
+
     #[test]
     fn a_cut_leaves_nothing_behind() {
         let mut feeds = Feeds::default();
@@ -362,7 +381,7 @@ mod tests {
         feeds.lag(Feed::Plain, A, Seq(1), Seq(2));
         feeds.lag(Feed::Log, A, Seq(1), Seq(2));
         feeds.lag(Feed::Log, B, Seq(1), Seq(2));
-        assert!(feeds.cut(A));
+        assert!(feeds.cut(A, Seq(2)));
         assert_eq!(feeds.stance().unwrap().open, [B]);
         assert_eq!(feeds.wish(Feed::Plain, A), None);
         assert_eq!(feeds.first_lag().map(|(_, id, _)| id), Some(B));

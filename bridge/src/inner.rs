@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use godwit_core::bus::Announce;
 use godwit_core::store::Store;
+use godwit_core::tasks::Supervisor;
 use tokio::sync::Semaphore;
 
 use crate::acquainted::Acquainted;
 use crate::committer::Committer;
 use crate::cursors::Cursors;
 use crate::directory::Directory;
+use crate::events::Events;
 use crate::ingest::MessageIds;
 use crate::large::Large;
 use crate::notices::Notices;
@@ -29,6 +31,8 @@ pub(crate) struct Inner {
     pub(crate) ids: MessageIds,
     pub(crate) directory: Directory,
     pub(crate) online: Online,
+    pub(crate) events: Events,
+    pub(crate) supervisor: Arc<Supervisor>,
     pub(crate) committer: Arc<Committer>,
     pub(crate) cursors: Arc<Cursors>,
     pub(crate) openings: Arc<Openings>,

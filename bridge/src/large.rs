@@ -41,11 +41,20 @@ pub(crate) enum What {
     Gap(Seq, Seq),
 }
 
-impl Job {
-    fn bytes(&self) -> usize {
-        match &self.what {
-            What::Entry(entry) => entry.body.len(),
-            What::Gap(..) => 0,
+impl What {
+    /// Of bodies.
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            Self::Entry(entry) => entry.body.len(),
+            Self::Gap(..) => 0,
+        }
+    }
+
+    /// From the first place to the last.
+    pub(crate) fn places(&self) -> (Seq, Seq) {
+        match self {
+            Self::Entry(entry) => (entry.seq, entry.seq),
+            Self::Gap(from, to) => (*from, *to),
         }
     }
 }
@@ -86,7 +95,7 @@ impl Large {
     /// which each conversation has at most one.
     pub(crate) fn push(&self, job: Job) {
         let mut queue = self.queue.lock();
-        queue.bytes += job.bytes();
+        queue.bytes += job.what.bytes();
         queue.jobs.push_back(job);
         self.note(queue.jobs.len());
         drop(queue);
@@ -96,7 +105,7 @@ impl Large {
     fn pop(&self) -> Option<Job> {
         let mut queue = self.queue.lock();
         let job = queue.jobs.pop_front()?;
-        queue.bytes -= job.bytes();
+        queue.bytes -= job.what.bytes();
         self.note(queue.jobs.len());
         let waited_ms = u64::try_from(job.since.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.waited_ms.store(waited_ms, Ordering::Relaxed);
@@ -120,7 +129,7 @@ impl Large {
 
 /// Starts the pool.
 pub(crate) fn start(inner: &Arc<Inner>) -> JoinHandle<()> {
-    tokio::spawn(run(Arc::clone(inner)))
+    tokio::spawn(inner.supervisor.watch("fan-out of large groups", run(Arc::clone(inner))))
 }
 
 async fn run(inner: Arc<Inner>) {

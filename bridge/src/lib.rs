@@ -6,7 +6,9 @@
 //! 4. [`committer`]: many sends become one transaction of the store ([`recover`]: also when its
 //!    answer was lost);
 //! 5. [`fate`]: each sender is told, by PUBACK and on `a`;
-//! 6. [`route`]: an announced entry finds the members' devices ([`directory`], [`online`]);
+//! 6. [`route`]: a committed entry finds the members' devices ([`directory`], [`online`]). An
+//!    announcement tells of it, or else the outbox's stream ([`events`]); what is missing is read
+//!    from the log ([`mend`]);
 //! 7. [`session`] pushes it to a device that is live in the log, [`pull`] reads the log for one
 //!    that lags ([`feeds`] knows which it is, [`mounted`] what the device wants);
 //! 8. [`cursors`]: what a device has confirmed is stored behind it.
@@ -37,12 +39,15 @@ mod cursors;
 mod delay;
 mod directory;
 mod drain;
+mod events;
+mod faded;
 mod fate;
 mod feeds;
 mod ingest;
 mod inner;
 mod large;
 mod limits;
+mod mend;
 mod metrics;
 mod mounted;
 mod notices;
@@ -72,7 +77,7 @@ mod wire;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use godwit_core::bus::{Announce, Announcement, Commits, Control, Cut, Listen, Signal};
+use godwit_core::bus::{Announce, Announcement, Commits, Control, Cut, Listen, Signal, Stream};
 use godwit_core::change::{ChangeRequest, Refused};
 use godwit_core::cursor::{Feed, Opened, Opening};
 use godwit_core::edge::{Begin, Begun, Code, Downlink, Outcome, Task, Upstream};
@@ -81,6 +86,7 @@ use godwit_core::ids::{DeviceId, Identity, UserId};
 use godwit_core::membership::{Conversation, NewConversation};
 use godwit_core::receipt::{Report, Verdict};
 use godwit_core::store::{Pending, Store};
+use godwit_core::tasks::Supervisor;
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
@@ -97,6 +103,19 @@ use crate::feeds::{Feeds, Wish};
 use crate::inner::Inner;
 use crate::session::DeviceSession;
 
+/// What the bridge stands on.
+#[derive(Clone)]
+pub struct Ports {
+    /// The truth.
+    pub store: Arc<dyn Store>,
+    /// Its own announcements go there; it is made to listen by whoever starts it.
+    pub announce: Arc<dyn Announce>,
+    /// The outbox's events. The bridge joins it before a session begins.
+    pub stream: Arc<dyn Stream>,
+    /// Is told when one of its tasks dies.
+    pub supervisor: Arc<Supervisor>,
+}
+
 /// The bridge of one process.
 pub struct Bridge {
     inner: Arc<Inner>,
@@ -109,14 +128,10 @@ pub struct Bridge {
 
 impl Bridge {
     /// Starts the bridge's tasks on the current tokio runtime. `process`: random bits that set
-    /// this process's message ids apart from all others'.
+    /// this process's message ids, and its place in the stream, apart from all others'.
     #[must_use]
-    pub fn start(
-        store: Arc<dyn Store>,
-        announce: Arc<dyn Announce>,
-        options: Options,
-        process: u64,
-    ) -> Arc<Self> {
+    pub fn start(ports: Ports, options: Options, process: u64) -> Arc<Self> {
+        let Ports { store, announce, stream, supervisor } = ports;
         let people = Arc::new(people::People::new(Arc::clone(&store)));
         let receipts = Arc::new(receipts::Receipts::new(
             Arc::clone(&store),
@@ -124,25 +139,25 @@ impl Bridge {
             Arc::clone(&people),
             &options,
         ));
-        tokio::spawn(Arc::clone(&receipts).run());
+        tokio::spawn(supervisor.watch("receipts", Arc::clone(&receipts).run()));
         let (teller, strangers) = receipts::Teller::new(options.receipt_delay);
         let teller = Arc::new(teller);
-        tokio::spawn(Arc::clone(&teller).run());
+        tokio::spawn(supervisor.watch("telling of receipts", Arc::clone(&teller).run()));
         let committer = Arc::new(committer::Committer::new(
             Arc::clone(&store),
             Arc::clone(&announce),
             options.clone(),
         ));
         let cursors = Arc::new(cursors::Cursors::new(Arc::clone(&store), options.cursor_delay));
-        tokio::spawn(Arc::clone(&cursors).run());
-        let lanes = committer.start();
+        tokio::spawn(supervisor.watch("cursors", Arc::clone(&cursors).run()));
+        let lanes = committer.start(&supervisor);
         let rates = rates::Rates::new(&options);
         let inner = Arc::new(Inner {
             directory: directory::Directory::new(Arc::clone(&store), options.large_group_members),
             options,
             ids: ingest::MessageIds::new(process),
             online: online::Online::new(),
-            openings: openings::Openings::start(&store, &cursors),
+            openings: openings::Openings::start(&store, &cursors, &supervisor),
             committer,
             cursors,
             people,
@@ -157,13 +172,20 @@ impl Bridge {
             receipts,
             teller,
             pulls: Semaphore::new(limits::PULLS_MAX),
+            events: events::Events::new(stream, process),
+            supervisor,
             store,
         });
-        tokio::spawn(receipts::Teller::look_up(Arc::downgrade(&inner), strangers));
+        let strangers = receipts::Teller::look_up(Arc::downgrade(&inner), strangers);
+        tokio::spawn(inner.supervisor.watch_part("members for receipts", strangers));
         let noting = Mutex::new(Some(seen::start(&inner)));
         let mut clocks = vec![typing::start(&inner), acquainted::start(&inner)];
         clocks.extend(presence::start(&inner));
         clocks.extend([large::start(&inner), notices::start(&inner)]);
+        let follow = events::follow(Arc::clone(&inner));
+        clocks.push(tokio::spawn(inner.supervisor.watch("events of the outbox", follow)));
+        let heal = events::heal(Arc::clone(&inner));
+        clocks.push(tokio::spawn(inner.supervisor.watch("healing", heal)));
         Arc::new(Self { inner, lanes: Mutex::new(lanes), noting, clocks: Mutex::new(clocks) })
     }
 
@@ -176,6 +198,7 @@ impl Bridge {
     /// Commits what waits, stores the cursors, and ends. New sends are answered 0x97 from now on.
     /// Call it after the broker has ended the connections.
     pub async fn shutdown(&self, timeout: Duration) {
+        self.inner.supervisor.stop();
         self.inner.committer.stop();
         let lanes = std::mem::take(&mut *self.lanes.lock());
         let finish = async {
@@ -201,7 +224,22 @@ impl Bridge {
         }
     }
 
+    /// Forgets the routes of all conversations that nothing is at work on, as happens one by one when
+    /// there are too many. It changes nothing that a device sees; for tests and for a process that is
+    /// short of memory.
+    pub fn forget_routes(&self) {
+        self.inner.directory.evict_all();
+    }
+
+    /// How many conversations have a route now.
+    #[must_use]
+    pub fn routes(&self) -> usize {
+        self.inner.directory.len()
+    }
+
     async fn begin(&self, link: Arc<dyn Downlink>, begin: Begin) -> Result<Begun, Outcome> {
+        // What commits after the session's begin comes by event at the latest.
+        self.inner.events.joined().await;
         let opening = Opening {
             device: link.identity().clone(),
             clean: begin.clean,

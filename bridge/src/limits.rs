@@ -3,16 +3,47 @@
 use std::time::Duration;
 
 /// Conversations whose members are cached, per shard of [`SHARDS`]. A member takes about 60 bytes,
-/// so direct conversations are about 350 bytes each: 100,000 of them are 35 MiB. When a shard is
-/// full, an eighth of it is forgotten and read again when needed.
+/// so direct conversations are about 400 bytes each: 100,000 of them are 40 MiB. When a shard is
+/// full, an eighth of it is forgotten and read again when needed; how far they were routed is
+/// remembered for a while ([`FADED_CONVERSATIONS_MAX`]).
 pub(crate) const CACHED_CONVERSATIONS_MAX: usize = 100_000 / SHARDS;
 
 /// Independent locks of the maps that every message touches.
 pub(crate) const SHARDS: usize = 16;
 
-/// Announcements that wait while a conversation's members are read. Beyond it they are dropped,
-/// and the gap is read from the log.
+/// Forgotten conversations of which is remembered how far they were routed, per shard, twice (the
+/// last minute's and those of the minute before): about 40 bytes each, 16 MiB in all. When there
+/// are more, the older half is forgotten early: an event that comes again after that is taken for
+/// news, and what it tells of is read once more.
+pub(crate) const FADED_CONVERSATIONS_MAX: usize = 200_000 / SHARDS;
+
+/// How long that is remembered: an event comes within the relay's interval, and once more within
+/// seconds when the store fails between the stream and the outbox.
+pub(crate) const FADED_FOR: Duration = Duration::from_secs(60);
+
+/// Announcements that wait while a conversation's members, or what is missing before them, are read.
+/// Beyond it they are dropped, and read from the log in their turn.
 pub(crate) const WAITING_ANNOUNCEMENTS_MAX: usize = 1024;
+
+/// Bytes of their bodies, per conversation.
+pub(crate) const WAITING_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Events taken from the stream at a time.
+pub(crate) const EVENTS_PER_READ: usize = 1000;
+
+/// Events that wait for the announcements of their entries: 48 bytes each, 3 MiB. When full, the stream is not read, and the
+/// outbox keeps what comes.
+pub(crate) const EVENTS_WAITING_MAX: usize = 65_536;
+
+/// How long a first entry waits for this process to look at the events that are in the stream.
+pub(crate) const EVENTS_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Events of the outbox that are looked at when a conversation is routed for the first time: 40
+/// bytes each. With more than that, its first entry waits until the relay has caught up.
+pub(crate) const OUTBOX_LOOK_MAX: u32 = 20_000;
+
+/// How long that waits before it looks again.
+pub(crate) const OUTBOX_WAIT: Duration = Duration::from_millis(100);
 
 /// Reads of logs for lagging devices at the same time, over all devices, so that a reconnect storm
 /// leaves the store's connections to the commits.

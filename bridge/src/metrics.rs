@@ -18,6 +18,10 @@ pub(crate) const QUEUE_SENDS: &str = "godwit_commit_queue_sends";
 pub(crate) const DELIVERIES: &str = "godwit_deliveries_total";
 /// Gaps seen in announcements and read from the log.
 pub(crate) const GAPS: &str = "godwit_gaps_total";
+/// Entries that no announcement told of in time: events did, and they were read from the log.
+pub(crate) const HEALED: &str = "godwit_entries_healed_total";
+/// Seconds from such an event to the delivery of its entry.
+pub(crate) const HEALED_SECONDS: &str = "godwit_entry_heal_seconds";
 /// Devices online at this bridge.
 pub(crate) const DEVICES: &str = "godwit_devices_online";
 /// Operations of the store that failed; labels `operation`, `kind`.
@@ -54,6 +58,11 @@ pub(crate) fn describe() {
     describe_gauge!(QUEUE_SENDS, "Sends that wait for a commit");
     describe_counter!(DELIVERIES, "Deliveries given to the broker: pushed, or read from the log");
     describe_counter!(GAPS, "Gaps seen in announcements and read from the log");
+    describe_counter!(
+        HEALED,
+        "Entries that were announced to nobody and delivered by their events"
+    );
+    describe_histogram!(HEALED_SECONDS, "Seconds from such an event to the delivery of its entry");
     describe_gauge!(DEVICES, "Devices online at this bridge");
     describe_counter!(STORE_FAILURES, "Operations of the store that failed, by operation and kind");
     describe_counter!(RECEIPTS_TOLD, "Messages with receipts given to the broker");

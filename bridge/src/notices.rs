@@ -59,7 +59,7 @@ impl Notices {
 
 /// Starts the clock of the notices.
 pub(crate) fn start(inner: &Arc<Inner>) -> JoinHandle<()> {
-    tokio::spawn(run(Arc::clone(inner)))
+    tokio::spawn(inner.supervisor.watch("head notices", run(Arc::clone(inner))))
 }
 
 async fn run(inner: Arc<Inner>) {

@@ -15,6 +15,7 @@ use std::time::Instant;
 use godwit_core::cursor::{Opened, Opening};
 use godwit_core::ids::Identity;
 use godwit_core::store::{Error, Store};
+use godwit_core::tasks::Supervisor;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot, watch};
 
@@ -60,7 +61,11 @@ pub(crate) struct Openings {
 
 impl Openings {
     /// Starts the task that empties the queue.
-    pub(crate) fn start(store: &Arc<dyn Store>, cursors: &Arc<Cursors>) -> Arc<Self> {
+    pub(crate) fn start(
+        store: &Arc<dyn Store>,
+        cursors: &Arc<Cursors>,
+        supervisor: &Arc<Supervisor>,
+    ) -> Arc<Self> {
         let openings = Arc::new(Self {
             store: Arc::clone(store),
             cursors: Arc::clone(cursors),
@@ -68,7 +73,8 @@ impl Openings {
             wanted: Notify::new(),
             changes: Mutex::default(),
         });
-        tokio::spawn(Arc::clone(&openings).run());
+        let run = Arc::clone(&openings).run();
+        tokio::spawn(supervisor.watch("begins and ends of sessions", run));
         openings
     }
 

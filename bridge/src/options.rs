@@ -26,6 +26,10 @@ pub struct Options {
     pub hold_max: Duration,
     /// Subscriptions of one device to its topics: about 150 bytes each. The next is answered 0x97.
     pub subscriptions_max: usize,
+    /// How long the event of an entry waits for its announcement, which is mostly on its way: then
+    /// the entry is read from the log. With the relay's interval (250 ms) before it, what was
+    /// announced to nobody is delivered within half a second. No key of the configuration.
+    pub event_patience: Duration,
     /// How long a confirmed delivery may wait until its cursor is stored. After a crash a device
     /// gets again what it confirmed within this time.
     pub cursor_delay: Duration,
@@ -61,6 +65,7 @@ impl Default for Options {
             queue_bytes_max: 64 * 1024 * 1024,
             hold_max: Duration::from_secs(30),
             subscriptions_max: limits::SUBSCRIPTIONS_MAX,
+            event_patience: Duration::from_millis(200),
             cursor_delay: Duration::from_millis(100),
             policy: Policy::default(),
             receipt_delay: Duration::from_millis(200),

@@ -53,7 +53,12 @@ impl Presences {
 
     /// The number of a new connection.
     pub(crate) fn next_epoch(&self) -> Epoch {
-        Epoch(self.epochs.fetch_add(1, Ordering::Relaxed))
+        Epoch(self.epochs.fetch_add(1, Ordering::SeqCst))
+    }
+
+    /// The number that the next connection will have: those below it have begun.
+    pub(crate) fn epoch_now(&self) -> Epoch {
+        Epoch(self.epochs.load(Ordering::SeqCst))
     }
 
     /// What is known of the user without asking the store; `None`: offline.
@@ -116,7 +121,9 @@ pub(crate) fn closed(session: &DeviceSession) {
 
 /// Starts keeping the deadlines, and telling those who look.
 pub(crate) fn start(inner: &Arc<Inner>) -> [JoinHandle<()>; 2] {
-    [tokio::spawn(run(Arc::clone(inner))), tokio::spawn(watch::run(Arc::clone(inner)))]
+    let clock = inner.supervisor.watch("presence", run(Arc::clone(inner)));
+    let telling = inner.supervisor.watch("telling of presence", watch::run(Arc::clone(inner)));
+    [tokio::spawn(clock), tokio::spawn(telling)]
 }
 
 async fn run(inner: Arc<Inner>) {

@@ -72,7 +72,7 @@ async fn read(
         match store.read_log(conversation, range, limit, PAGE_BYTES_MAX).await {
             Ok(Some(page)) => return give(session, feed, conversation, lag, &page),
             Ok(None) => {
-                session.feeds.lock().cut(conversation);
+                session.feeds.lock().cut(conversation, Seq(u64::MAX));
                 return;
             }
             Err(error) => {

@@ -1,4 +1,8 @@
 //! Stage 6: a committed entry finds the devices that are connected here.
+//!
+//! Each entry of a conversation goes out from here once and in its place, whoever told of it: an
+//! announcement (speed), or an event of the outbox's stream (the truth). What comes next and for
+//! members that are known goes out at once; everything else is the work of [`mend`].
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -7,16 +11,17 @@ use godwit_core::bus::Announcement;
 use godwit_core::change::Change;
 use godwit_core::entry::{Entry, EntryKind};
 use godwit_core::ids::{ConversationId, Seq, UserId};
+use godwit_core::presence::Epoch;
 use parking_lot::{Mutex, MutexGuard};
 
-use crate::directory::{Known, Route};
+use crate::directory::{Known, Late, Route};
 use crate::inner::Inner;
 use crate::large::{Job, What};
 use crate::wire::Rendered;
-use crate::{limits, metrics, retry};
+use crate::{mend, metrics};
 
 /// Routes one announcement. Entries of one conversation go out in sequence: the route's lock is
-/// held while they are queued, and whoever comes during a read of the members waits in line.
+/// held while they are queued, and whoever comes while a task is at work there waits in line.
 pub(crate) fn announced(inner: &Arc<Inner>, announcement: Announcement) {
     let (id, entry) = (announcement.entry.conversation, &announcement.entry);
     if entry.kind == EntryKind::Message {
@@ -24,149 +29,119 @@ pub(crate) fn announced(inner: &Arc<Inner>, announcement: Announcement) {
     }
     let route = inner.directory.route(id);
     let mut state = route.lock();
-    if state.loading {
-        if state.waiting.len() < limits::WAITING_ANNOUNCEMENTS_MAX {
-            state.waiting.push(announcement);
-        }
-        return;
-    }
-    match state.known.clone() {
-        // Members read later than this entry was committed are good for it too.
-        Some(known) if known.group_version >= announcement.group_version => {
-            deliver(inner, &route, &mut state, &known, &announcement);
-        }
-        _ => {
-            state.loading = true;
-            state.waiting.push(announcement);
-            drop(state);
-            tokio::spawn(load(Arc::clone(inner), id, route));
-        }
-    }
-}
-
-/// Reads the members and then routes what has waited for them.
-async fn load(inner: Arc<Inner>, id: ConversationId, route: Arc<Mutex<Route>>) {
-    let mut backoff = retry::Backoff::new();
-    loop {
-        let fresh = match inner.directory.read(id).await {
-            Ok(fresh) => fresh,
-            Err(error) => {
-                retry::note("conversation", &error);
-                tokio::time::sleep(backoff.next()).await;
-                continue;
-            }
-        };
-        let mut state = route.lock();
-        let Some(fresh) = fresh else {
-            *state = Route { pooled: state.pooled, ..Route::default() };
+    if let Some(routed) = state.routed.filter(|_| !state.working) {
+        if entry.seq <= routed {
+            // Told twice.
             return;
-        };
-        let waiting = std::mem::take(&mut state.waiting);
-        // Whom a waiting entry removes is cut by that entry; this is for those whose entry was
-        // never announced here.
-        for user in members_gone(state.known.as_deref(), &fresh) {
-            if !waiting.iter().any(|announcement| removes(&announcement.entry, &user)) {
-                part(&inner, id, &user);
-            }
         }
-        state.known = Some(Arc::clone(&fresh));
-        // The members as read may be newer than what waits, never older than it.
-        for announcement in &waiting {
-            deliver(&inner, &route, &mut state, &fresh, announcement);
+        if entry.seq != routed.next() {
+            ::metrics::counter!(metrics::GAPS).increment(1);
+        } else if let Some(known) = state.known.clone()
+            // Members read later than this entry was committed are good for it too.
+            && known.group_version >= announcement.group_version
+        {
+            return deliver(inner, &route, &mut state, &known, (entry, Epoch(u64::MAX)));
         }
-        state.loading = false;
-        drop(state);
-        inner.presence.watch.refresh(id, &fresh);
+    }
+    state.wait(announcement, inner.presence.epoch_now());
+    work(inner, id, &route, state);
+}
+
+/// An event tells of an entry; `true`: it has not gone out yet, and may be on its way.
+pub(crate) fn happened(inner: &Inner, id: ConversationId, seq: Seq) -> bool {
+    let route = inner.directory.route(id);
+    let mut state = route.lock();
+    state.begin_below(seq) < seq
+}
+
+/// What an event told of was not announced in time: it is read from the log.
+pub(crate) fn overdue(inner: &Arc<Inner>, id: ConversationId, late: Late) {
+    let route = inner.directory.route(id);
+    let mut state = route.lock();
+    if state.begin_below(late.upto) >= late.upto {
         return;
+    }
+    state.heard = state.heard.max(late.upto);
+    state.late = Some(state.late.map_or(late, |earlier| earlier.and(late)));
+    work(inner, id, &route, state);
+}
+
+/// Lets a task work on what waits there, unless one does.
+fn work(
+    inner: &Arc<Inner>,
+    id: ConversationId,
+    route: &Arc<Mutex<Route>>,
+    mut state: MutexGuard<'_, Route>,
+) {
+    if !std::mem::replace(&mut state.working, true) {
+        drop(state);
+        let task = mend::run(Arc::clone(inner), id, Arc::clone(route));
+        tokio::spawn(inner.supervisor.watch_part("routing of a conversation", task));
     }
 }
 
-fn members_gone(before: Option<&Known>, after: &Known) -> Vec<UserId> {
-    let before = before.map(|known| known.members.as_slice()).unwrap_or_default();
-    let gone = before.iter().filter(|member| after.member(&member.user).is_none());
-    gone.map(|member| member.user.clone()).collect()
-}
-
-fn removes(entry: &Entry, user: &UserId) -> bool {
-    entry.change().is_some_and(|change| change.removes(user))
-}
-
-/// Gives one entry to every connected device of every member; for a large group, to its pool.
-fn deliver(
+/// Gives one entry to the devices of every member whose sessions have begun before `before`; for a
+/// large group, to its pool. Whoever connected later finds the entry in the log, if it is due.
+pub(crate) fn deliver(
     inner: &Arc<Inner>,
     route: &Arc<Mutex<Route>>,
     state: &mut MutexGuard<'_, Route>,
     known: &Arc<Known>,
-    announcement: &Announcement,
+    (entry, before): (&Arc<Entry>, Epoch),
 ) {
-    let entry = &announcement.entry;
-    let before = state.routed.replace(entry.seq);
-    if before.is_some_and(|seq| seq >= entry.seq) {
-        // Told twice.
-        state.routed = before;
-        return;
-    }
-    let gap = before.map(|seq| seq.next()).filter(|next| *next != entry.seq);
-    if gap.is_some() {
-        ::metrics::counter!(metrics::GAPS).increment(1);
-    }
+    state.routed = Some(entry.seq);
     cut_removed(inner, known, entry);
     if known.large || state.pooled > 0 {
-        return pool(inner, route, state, known, entry, gap);
+        let what = What::Entry(Arc::clone(entry));
+        return pool(inner, route, state, known, entry.conversation, what);
     }
     let now_ms = crate::ingest::now_ms();
     let took = Duration::from_millis(now_ms.saturating_sub(entry.time_ms));
     metrics::stage("route", took);
     let rendered = Rendered::new(entry, now_ms);
     for member in known.members.iter().filter(|member| entry.seq > member.joined) {
-        inner.online.each(&member.user, |session| match gap {
-            None => session.offer(&rendered),
-            Some(next) => {
-                let next = next.max(member.joined.next());
-                session.fall_behind(entry.conversation, next, entry.seq);
+        inner.online.each(&member.user, |session| {
+            if session.epoch < before {
+                session.offer(&rendered);
             }
         });
     }
 }
 
-/// Hands an entry over to the pool of large groups, behind those that it has of this conversation.
-fn pool(
+/// Hands something over to the pool of large groups, behind what it has of this conversation.
+pub(crate) fn pool(
     inner: &Arc<Inner>,
     route: &Arc<Mutex<Route>>,
     state: &mut MutexGuard<'_, Route>,
     known: &Arc<Known>,
-    entry: &Arc<Entry>,
-    gap: Option<Seq>,
+    conversation: ConversationId,
+    what: What,
 ) {
-    let from = gap.unwrap_or(entry.seq);
-    let has_room = inner.large.has_room(entry.body.len());
+    let (bytes, (from, to)) = (what.bytes(), what.places());
+    let has_room = inner.large.has_room(bytes);
     if state.pooled > 0 && (state.overflow.is_some() || !has_room) {
         // The members' devices read it from the log: slower, but nothing is kept for them.
-        let (first, _) = state.overflow.unwrap_or((from, entry.seq));
-        state.overflow = Some((first, entry.seq));
+        let (first, _) = state.overflow.unwrap_or((from, to));
+        state.overflow = Some((first, to));
         ::metrics::counter!(metrics::SHED, "what" => "large_group").increment(1);
         return;
     }
-    let what = match gap {
-        None if has_room => What::Entry(Arc::clone(entry)),
-        _ => What::Gap(from, entry.seq),
-    };
     state.pooled += 1;
     inner.large.push(Job {
         route: Arc::clone(route),
-        conversation: entry.conversation,
+        conversation,
         known: Arc::clone(known),
-        what,
+        what: if has_room { what } else { What::Gap(from, to) },
         since: Instant::now(),
     });
 }
 
-/// Cuts the devices of those whom this entry removes, unless they are back already. Comparing the
-/// members before and after does not find them when nothing was routed here before.
-fn cut_removed(inner: &Arc<Inner>, known: &Known, entry: &Entry) {
+/// Cuts the devices of those whom this entry removes, unless they are back already. Every entry
+/// passes here, so nobody has to be looked for by comparing members before and after.
+pub(crate) fn cut_removed(inner: &Arc<Inner>, known: &Known, entry: &Entry) {
     if let Some(Change::Removed { users, .. }) = entry.change() {
         for user in users.iter().filter(|user| known.joined(user).is_none()) {
-            part(inner, entry.conversation, user);
+            part(inner, entry.conversation, user, entry.seq);
         }
     }
     if let Some(Change::Roles { roles, .. }) = entry.change() {
@@ -176,9 +151,9 @@ fn cut_removed(inner: &Arc<Inner>, known: &Known, entry: &Entry) {
     }
 }
 
-/// The user is no member any more.
-fn part(inner: &Inner, id: ConversationId, user: &UserId) {
-    inner.online.each(user, |session| session.cut(id));
+/// The user is no member any more, from this place of the log on.
+fn part(inner: &Inner, id: ConversationId, user: &UserId, at: Seq) {
+    inner.online.each(user, |session| session.cut(id, at));
     inner.typing.end(id, user);
     inner.acquainted.parted(user);
 }

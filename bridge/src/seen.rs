@@ -112,7 +112,7 @@ impl Seen {
 
 /// Starts storing.
 pub(crate) fn start(inner: &Arc<Inner>) -> JoinHandle<()> {
-    tokio::spawn(run(Arc::clone(inner)))
+    tokio::spawn(inner.supervisor.watch("who was seen", run(Arc::clone(inner))))
 }
 
 async fn run(inner: Arc<Inner>) {

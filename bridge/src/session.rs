@@ -152,28 +152,39 @@ impl DeviceSession {
 
     /// Announcements were lost: the log is read from `next`.
     pub(crate) fn fall_behind(&self, conversation: ConversationId, next: Seq, target: Seq) {
+        for feed in [Feed::Log, Feed::Plain] {
+            self.fall_behind_in(feed, conversation, next, target);
+        }
+    }
+
+    /// As [`DeviceSession::fall_behind`], for one feed.
+    pub(crate) fn fall_behind_in(
+        &self,
+        feed: Feed,
+        conversation: ConversationId,
+        next: Seq,
+        target: Seq,
+    ) {
         {
             let mut feeds = self.feeds.lock();
-            for feed in [Feed::Log, Feed::Plain] {
-                if feeds.wish(feed, conversation).is_none() {
-                    continue;
-                }
-                if feeds.grow(feed, conversation, target) {
-                    feeds.release_one(feed, conversation);
-                } else {
-                    feeds.lag(feed, conversation, next, target);
-                }
+            if feeds.wish(feed, conversation).is_none() {
+                return;
+            }
+            if feeds.grow(feed, conversation, target) {
+                feeds.release_one(feed, conversation);
+            } else {
+                feeds.lag(feed, conversation, next, target);
             }
         }
         pull::start(self);
     }
 
-    /// The user is no member any more.
-    pub(crate) fn cut(&self, conversation: ConversationId) {
+    /// The user was removed at this place of the log.
+    pub(crate) fn cut(&self, conversation: ConversationId, at: Seq) {
         self.inner.presence.watch.cut(self, conversation);
         let wish = {
             let mut feeds = self.feeds.lock();
-            feeds.cut(conversation);
+            feeds.cut(conversation, at);
             feeds.receipts.cut(conversation);
             if feeds.names_users() {
                 self.inner.acquainted.look_again(self);

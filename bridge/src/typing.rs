@@ -259,7 +259,7 @@ fn pass_on(inner: &Inner, forward: Option<Forward>) {
 
 /// Starts keeping the board's deadlines.
 pub(crate) fn start(inner: &Arc<Inner>) -> JoinHandle<()> {
-    tokio::spawn(run(Arc::clone(inner)))
+    tokio::spawn(inner.supervisor.watch("typing", run(Arc::clone(inner))))
 }
 
 async fn run(inner: Arc<Inner>) {

@@ -38,12 +38,6 @@ impl InProcess {
     pub fn close(&self) {
         self.listeners.write().clear();
     }
-
-    /// A consumer group that must see every event from now on. Events are kept for it, up to the
-    /// stream's bound; then the outbox keeps them.
-    pub fn join(&self, group: &str) {
-        self.stream.join(group);
-    }
 }
 
 impl Announce for InProcess {
@@ -61,6 +55,14 @@ impl Announce for InProcess {
 }
 
 impl Stream for InProcess {
+    fn join<'a>(&'a self, group: &'a str) -> Pending<'a, u64> {
+        Box::pin(async { Ok(self.stream.join(group)) })
+    }
+
+    fn end(&self) -> Pending<'_, u64> {
+        Box::pin(async { Ok(self.stream.end()) })
+    }
+
     fn append<'a>(&'a self, events: &'a [OutboxEvent]) -> Pending<'a, ()> {
         Box::pin(async {
             self.stream.append(events).await;

@@ -20,9 +20,13 @@ struct State {
 }
 
 impl State {
+    fn end(&self) -> u64 {
+        self.dropped + self.events.len() as u64
+    }
+
     /// Drops what every group has acknowledged; without groups, everything.
     fn trim(&mut self) {
-        let end = self.dropped + self.events.len() as u64;
+        let end = self.end();
         let upto = self.groups.values().copied().min().unwrap_or(end).min(end);
         while self.dropped < upto {
             self.events.pop_front();
@@ -39,10 +43,16 @@ pub(crate) struct MemoryStream {
 }
 
 impl MemoryStream {
-    pub(crate) fn join(&self, group: &str) {
+    /// The position after which the group is given events.
+    pub(crate) fn join(&self, group: &str) -> u64 {
         let mut state = self.state.lock();
-        let end = state.dropped + state.events.len() as u64;
-        state.groups.entry(group.to_owned()).or_insert(end);
+        let end = state.end();
+        *state.groups.entry(group.to_owned()).or_insert(end)
+    }
+
+    /// The position of the newest event.
+    pub(crate) fn end(&self) -> u64 {
+        self.state.lock().end()
     }
 
     pub(crate) async fn append(&self, events: &[OutboxEvent]) {
@@ -85,7 +95,7 @@ impl MemoryStream {
 
     pub(crate) fn done(&self, group: &str, position: u64) {
         let mut state = self.state.lock();
-        let end = state.dropped + state.events.len() as u64;
+        let end = state.end();
         if let Some(at) = state.groups.get_mut(group) {
             *at = (*at).max(position.min(end));
         }

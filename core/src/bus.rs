@@ -79,9 +79,9 @@ pub enum Presence {
 
 /// Tells every bridge of committed entries (stage 6) and of what passes.
 ///
-/// An announcement is a hint with the payload in it. It may be lost, repeated, or overtaken by
-/// another conversation's; within one conversation and one announcer they come in sequence. A
-/// listener that sees a gap reads the log.
+/// An announcement is speed, nothing else: a hint with the payload in it. Any of them may be lost,
+/// repeated, or overtaken; the [`Stream`] tells of the same entries, and what it tells of first is
+/// read from the log.
 pub trait Announce: Send + Sync + 'static {
     /// Tells of entries in the order of their commit. Returns at once.
     fn announce(&self, announcements: &[Announcement]);
@@ -149,10 +149,20 @@ pub trait Listen: Send + Sync + 'static {
     fn signalled(&self, signals: &[Signal]);
 }
 
-/// The durable events' way to those who derive state (stage 9).
+/// The durable events' way to those who derive state (stage 9), and to every bridge: of an entry
+/// that is in the log it hears at the latest by its event.
 ///
-/// At least once, in order of append; each consumer group has its own place in the stream.
+/// At least once, in order of append; each consumer group has its own place in the stream. Within
+/// one conversation that is the log's order: an event is drawn under the lock of the conversation's
+/// head, and whoever relays takes the oldest that stand in the outbox, never "those above the last".
 pub trait Stream: Send + Sync + 'static {
+    /// From now on every event is kept for the group; answers the position after which that is so.
+    /// Joining again changes nothing.
+    fn join<'a>(&'a self, group: &'a str) -> Pending<'a, u64>;
+
+    /// The position of the newest event that was ever appended; 0: none was.
+    fn end(&self) -> Pending<'_, u64>;
+
     /// Appends events. `Err`: nothing is known of any of them; append again.
     fn append<'a>(&'a self, events: &'a [OutboxEvent]) -> Pending<'a, ()>;
 

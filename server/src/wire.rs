@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
-use godwit_bridge::Bridge;
+use godwit_bridge::{Bridge, Ports};
 use godwit_broker::Broker;
 use godwit_broker::listen::{Census, Tls};
 use godwit_bus::InProcess;
@@ -16,6 +16,8 @@ use godwit_core::bus::{Announce, Control, Cut, Listen, Stream};
 use godwit_core::edge::{Gate, Upstream};
 use godwit_core::ids::{DeviceId, UserId};
 use godwit_core::policy::Policy;
+use godwit_core::store::Store;
+use godwit_core::tasks::{Death, Supervisor};
 use godwit_storage_worker::Worker;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::watch;
@@ -71,6 +73,7 @@ pub(crate) struct Running {
     watching: JoinHandle<()>,
     stop: watch::Sender<bool>,
     store: Opened,
+    died: watch::Receiver<Option<Death>>,
 }
 
 /// Ends at the broker what is kept there for a revoked device. The bridge cuts its conversations.
@@ -94,12 +97,10 @@ pub(crate) async fn start(parts: Parts) -> Result<Running> {
     let port = store.port();
     let bus = InProcess::new();
     let announce: Arc<dyn Announce> = Arc::clone(&bus) as _;
-    let bridge = Bridge::start(
-        Arc::clone(&port),
-        Arc::clone(&announce),
-        bridge_options(&config, store.lanes(config.commit.lanes)),
-        u64::from_be_bytes(clock::random()?),
-    );
+    let (supervisor, died) = supervise();
+    let ports = ports(Arc::clone(&port), &bus, &supervisor);
+    let options = bridge_options(&config, store.lanes(config.commit.lanes));
+    let bridge = Bridge::start(ports, options, u64::from_be_bytes(clock::random()?));
     bus.listen(Arc::clone(&bridge) as Arc<dyn Listen>);
     let broker = Broker::new(
         broker_options(&config),
@@ -111,9 +112,9 @@ pub(crate) async fn start(parts: Parts) -> Result<Running> {
         vec![Arc::clone(&bridge) as _, Arc::new(Cutter(Arc::clone(&broker)))];
     let tokens_end = auth::tokens_end(&config);
     let revocations = Watch::new(Arc::clone(&port), Arc::clone(&door), cuts, tokens_end);
-    let watching = watch_revocations(&revocations, &bus).await?;
+    let watching = watch_revocations(&revocations, &bus, &supervisor).await?;
     let stream: Arc<dyn Stream> = Arc::clone(&bus) as _;
-    let worker = Worker::start(Arc::clone(&port), stream, worker_options(&config));
+    let worker = Worker::start(Arc::clone(&port), stream, &supervisor, worker_options(&config));
     for listener in bound.mqtt {
         broker.serve(listener);
     }
@@ -152,11 +153,16 @@ pub(crate) async fn start(parts: Parts) -> Result<Running> {
         watching,
         stop,
         store,
+        died,
     })
 }
 
 /// Reads what was revoked, before anybody is let in, and from then on again and again.
-async fn watch_revocations(revocations: &Arc<Watch>, bus: &InProcess) -> Result<JoinHandle<()>> {
+async fn watch_revocations(
+    revocations: &Arc<Watch>,
+    bus: &InProcess,
+    supervisor: &Arc<Supervisor>,
+) -> Result<JoinHandle<()>> {
     let count = revocations.look().await.map_err(|error| {
         Failure::new(
             format!("the revoked devices cannot be read: {error}"),
@@ -167,7 +173,27 @@ async fn watch_revocations(revocations: &Arc<Watch>, bus: &InProcess) -> Result<
         tracing::info!(count, "devices and users are revoked");
     }
     bus.listen(Arc::clone(revocations) as Arc<dyn Listen>);
-    Ok(tokio::spawn(Arc::clone(revocations).run()))
+    Ok(tokio::spawn(supervisor.watch_part("revocations", Arc::clone(revocations).run())))
+}
+
+/// What the bridge stands on: all of its bus is in this process.
+fn ports(store: Arc<dyn Store>, bus: &Arc<InProcess>, supervisor: &Arc<Supervisor>) -> Ports {
+    Ports {
+        store,
+        announce: Arc::clone(bus) as _,
+        stream: Arc::clone(bus) as _,
+        supervisor: Arc::clone(supervisor),
+    }
+}
+
+/// Whoever watches the tasks of all roles, and what it says when one has died.
+fn supervise() -> (Arc<Supervisor>, watch::Receiver<Option<Death>>) {
+    let (dead, died) = watch::channel(None);
+    let supervisor = Supervisor::new(move |death| {
+        // The first one is why; the others follow from it.
+        dead.send_if_modified(|known| known.is_none() && known.replace(death).is_none());
+    });
+    (supervisor, died)
 }
 
 impl Running {
@@ -199,6 +225,17 @@ impl Running {
             &format!("keys {keys:?} operators {:?}", names()),
             "done",
         ));
+    }
+
+    /// Completes when a task has died that nothing works without.
+    pub(crate) async fn died(&self) -> Death {
+        let mut died = self.died.clone();
+        let death = died.wait_for(Option::is_some).await.ok().and_then(|death| death.clone());
+        match death {
+            Some(death) => death,
+            // All tasks have ended, so the roles are stopping.
+            None => std::future::pending().await,
+        }
     }
 
     /// Ends within `server.shutdown_timeout`.
@@ -304,6 +341,7 @@ fn bridge_options(config: &Config, lanes: usize) -> godwit_bridge::Options {
         queue_sends_max: commit.queue_sends_max,
         queue_bytes_max: commit.queue_bytes_max,
         hold_max: commit.hold_max,
+        event_patience: godwit_bridge::Options::default().event_patience,
         cursor_delay: commit.cursor_delay,
         policy: Policy {
             edit_window_ms: millis(config.policy.edit_window),

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use godwit_core::bus::Stream;
 use godwit_core::store::Store;
+use godwit_core::tasks::Supervisor;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -49,18 +50,21 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Starts the loops on the current tokio runtime.
+    /// Starts the loops on the current tokio runtime; `supervisor` is told when one dies.
     #[must_use]
-    pub fn start(store: Arc<dyn Store>, stream: Arc<dyn Stream>, options: Options) -> Self {
+    pub fn start(
+        store: Arc<dyn Store>,
+        stream: Arc<dyn Stream>,
+        supervisor: &Arc<Supervisor>,
+        options: Options,
+    ) -> Self {
         let (stop, stopped) = watch::channel(false);
+        let relay = relay::run(Arc::clone(&store), stream, options.relay_interval, stopped.clone());
         let tasks = vec![
-            tokio::spawn(relay::run(
-                Arc::clone(&store),
-                stream,
-                options.relay_interval,
-                stopped.clone(),
-            )),
-            tokio::spawn(retention::run(store, options, stopped)),
+            tokio::spawn(supervisor.watch_part("relay of the outbox", relay)),
+            tokio::spawn(
+                supervisor.watch_part("retention", retention::run(store, options, stopped)),
+            ),
         ];
         Self { stop, tasks }
     }

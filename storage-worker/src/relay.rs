@@ -1,5 +1,6 @@
 //! From the outbox into the event stream, at least once and in order.
 
+use std::collections::HashSet;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -36,50 +37,81 @@ impl Age {
     }
 }
 
+/// A step that takes longer is told: entries that nobody announced wait for it.
+const STEP_LATE: Duration = Duration::from_secs(2);
+
 pub(crate) async fn run(
     store: Arc<dyn Store>,
     stream: Arc<dyn Stream>,
     interval: Duration,
     mut stopped: watch::Receiver<bool>,
 ) {
-    let age = Age::default();
+    let mut relay = Relay { store, stream, appended: HashSet::new(), age: Arc::default() };
     loop {
-        let mut stepping = pin!(step(store.as_ref(), stream.as_ref(), &age));
-        let stepped = loop {
-            age.tell();
-            // A full stream makes a step wait: the age is told all the same.
-            if let Ok(stepped) = tokio::time::timeout(AGE_EVERY, &mut stepping).await {
-                break stepped;
-            }
-        };
+        let begun = Instant::now();
+        let stepped = relay.timed_step().await;
         let wait = match stepped {
             Ok(moved) if moved >= STEP_EVENTS_MAX as usize => Duration::ZERO,
             Ok(_) => interval,
             Err(error) => {
                 ::metrics::counter!(FAILURES).increment(1);
                 tracing::warn!(stage = "derive", %error, "the outbox waits");
-                interval * 8
+                // Whoever missed an announcement because of the same failure waits for this.
+                interval * 2
             }
         };
+        if begun.elapsed() > STEP_LATE {
+            tracing::warn!(stage = "derive", seconds = begun.elapsed().as_secs(), "a slow step");
+        }
         if crate::pause(wait, &mut stopped).await {
             return;
         }
     }
 }
 
-/// Moves the oldest events; a crash in between repeats them, consumers are idempotent.
-async fn step(store: &dyn Store, stream: &dyn Stream, age: &Age) -> Result<usize, Error> {
-    let events = store.outbox(STEP_EVENTS_MAX).await?;
-    age.oldest(events.first().map(|event| event.id));
-    if events.is_empty() {
-        return Ok(0);
+struct Relay {
+    store: Arc<dyn Store>,
+    stream: Arc<dyn Stream>,
+    /// Events that the stream has taken and the outbox may still hold, since its answer was lost:
+    /// at most those of one step. They are not given to the stream once more.
+    appended: HashSet<i64>,
+    age: Arc<Age>,
+}
+
+impl Relay {
+    /// A step, telling how old the oldest event is: a full stream makes a step wait.
+    async fn timed_step(&mut self) -> Result<usize, Error> {
+        let age = Arc::clone(&self.age);
+        let mut stepping = pin!(self.step());
+        loop {
+            age.tell();
+            if let Ok(stepped) = tokio::time::timeout(AGE_EVERY, &mut stepping).await {
+                return stepped;
+            }
+        }
     }
-    stream.append(&events).await?;
-    let ids: Vec<_> = events.iter().map(|event| event.id).collect();
-    store.outbox_done(&ids).await?;
-    age.oldest(None);
-    ::metrics::counter!(RELAYED).increment(ids.len() as u64);
-    Ok(ids.len())
+
+    /// Moves the oldest events; a crash in between repeats them, consumers are idempotent.
+    async fn step(&mut self) -> Result<usize, Error> {
+        let events = self.store.outbox(STEP_EVENTS_MAX).await?;
+        self.age.oldest(events.first().map(|event| event.id));
+        if events.is_empty() {
+            self.appended.clear();
+            return Ok(0);
+        }
+        let ids: Vec<_> = events.iter().map(|event| event.id).collect();
+        let new: Vec<_> =
+            events.into_iter().filter(|event| !self.appended.contains(&event.id)).collect();
+        if !new.is_empty() {
+            self.stream.append(&new).await?;
+        }
+        self.appended = ids.iter().copied().collect();
+        self.store.outbox_done(&ids).await?;
+        self.appended.clear();
+        self.age.oldest(None);
+        ::metrics::counter!(RELAYED).increment(ids.len() as u64);
+        Ok(ids.len())
+    }
 }
 
 #[cfg(test)]

@@ -64,7 +64,11 @@ async fn open(config: &Config, signals: &mut Signals) -> Result<Option<Opened>> 
     }
 }
 
-/// Serves until a signal says stop, or the store is another's; then ends gracefully.
+/// The exit code after a task has died: not 2, so whoever watches the process starts it again.
+const DIED: i32 = 1;
+
+/// Serves until a signal says stop, the store is another's, or a task has died that nothing works
+/// without (half a server answers its probes and keeps nobody's promise); then ends gracefully.
 pub(crate) async fn until_stopped(
     running: Running,
     mut signals: Signals,
@@ -72,6 +76,7 @@ pub(crate) async fn until_stopped(
 ) -> Result<()> {
     tracing::info!("ready");
     supervisor::tell(State::Ready);
+    let mut death = None;
     let ended = loop {
         tokio::select! {
             wish = signals.next() => match wish {
@@ -79,9 +84,17 @@ pub(crate) async fn until_stopped(
                 Wish::Stop => break Ok(()),
             },
             lost = lease.lost() => break Err(lost),
+            died = running.died() => {
+                tracing::error!(task = died.task, why = %died.why, "a task died: the process ends");
+                death = Some(died);
+                break Ok(());
+            }
         }
     };
     supervisor::tell(State::Stopping);
     running.stop(lease).await;
+    if death.is_some() {
+        std::process::exit(DIED);
+    }
     ended
 }

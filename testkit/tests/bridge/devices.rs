@@ -25,6 +25,8 @@ struct State {
     told: Vec<(String, Bytes)>,
     fates: HashMap<u32, Fate>,
     starved: bool,
+    /// The connection is over.
+    ended: bool,
 }
 
 pub(super) struct Device {
@@ -35,6 +37,8 @@ pub(super) struct Device {
     state: Mutex<State>,
     changed: Notify,
     session: OnceLock<Arc<dyn Session>>,
+    /// Held while it confirms.
+    confirming: Mutex<()>,
     /// Itself, for the answers that it waits for.
     me: std::sync::Weak<Self>,
 }
@@ -59,6 +63,7 @@ impl Device {
             state: Mutex::default(),
             changed: Notify::new(),
             session: OnceLock::new(),
+            confirming: Mutex::default(),
             me: me.clone(),
         })
     }
@@ -76,8 +81,20 @@ impl Device {
         });
     }
 
+    /// The connection breaks: what was not confirmed has not arrived. What has, on a topic.
+    pub(super) fn end(&self, topic: &str) -> Vec<u64> {
+        let _confirming = self.confirming.lock().expect("no panic under the lock");
+        let mut state = self.state.lock().expect("no panic under the lock");
+        state.ended = true;
+        let open = std::mem::take(&mut state.queued).len();
+        let arrived = state.received.len() - open;
+        state.received.truncate(arrived);
+        state.received.iter().filter(|(t, _)| t == topic).map(|(_, seq)| *seq).collect()
+    }
+
     fn confirm(&self) {
         let Some(session) = self.session.get() else { return };
+        let _confirming = self.confirming.lock().expect("no panic under the lock");
         let (marks, starved) = {
             let mut state = self.state.lock().expect("no panic under the lock");
             (std::mem::take(&mut state.queued), std::mem::take(&mut state.starved))
@@ -146,7 +163,7 @@ impl Downlink for Device {
             let mut state = self.state.lock().expect("no panic under the lock");
             // What is no entry has a place of its own.
             let room = self.room + usize::from(delivery.mark.is_none());
-            if state.queued.len() >= room {
+            if state.ended || state.queued.len() >= room {
                 state.starved = true;
                 return Err(delivery);
             }
@@ -165,7 +182,7 @@ impl Downlink for Device {
 
     fn room(&self) -> usize {
         let mut state = self.state.lock().expect("no panic under the lock");
-        let room = self.room.saturating_sub(state.queued.len());
+        let room = if state.ended { 0 } else { self.room.saturating_sub(state.queued.len()) };
         state.starved |= room == 0;
         room
     }

@@ -18,6 +18,7 @@ use godwit_core::policy::Policy;
 use godwit_core::receipt::{Receipt, Report, Verdict};
 use godwit_core::store::{Error, OutboxEvent, Page, Pending, Prune, Pruned, Range, Store};
 use godwit_store_sqlite::SqliteStore;
+use tokio::sync::watch;
 
 /// What happens to one call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,16 +40,40 @@ pub(super) struct Faulty {
     whole: AtomicU64,
     /// Of what is kept for devices.
     sessions: Mutex<VecDeque<Fault>>,
+    /// Whether the members of conversations, once read, are held back.
+    held: watch::Sender<bool>,
+    /// How many are.
+    holding: watch::Sender<usize>,
 }
 
 impl Faulty {
     pub(super) fn new(store: Arc<SqliteStore>) -> Arc<Self> {
+        let (held, holding) = (watch::Sender::new(false), watch::Sender::new(0));
         Arc::new(Self {
             store,
             script: Mutex::default(),
             sessions: Mutex::default(),
             whole: AtomicU64::new(0),
+            held,
+            holding,
         })
+    }
+
+    /// Answers to reads of members are held back until [`Faulty::let_go`], and grow old.
+    pub(super) fn hold_members(&self) {
+        self.held.send_replace(true);
+    }
+
+    /// Waits until one is.
+    pub(super) async fn holds_members(&self) {
+        let mut holding = self.holding.subscribe();
+        godwit_testkit::within("a read of members", holding.wait_for(|count| *count > 0))
+            .await
+            .expect("the store is alive");
+    }
+
+    pub(super) fn let_go(&self) {
+        self.held.send_replace(false);
     }
 
     /// The next commits or reports fail like this, one each.
@@ -106,7 +131,14 @@ impl Store for Faulty {
 
     fn conversation(&self, id: ConversationId) -> Pending<'_, Option<Conversation>> {
         self.whole.fetch_add(1, Ordering::SeqCst);
-        self.store.conversation(id)
+        Box::pin(async move {
+            let found = self.store.conversation(id).await;
+            let mut held = self.held.subscribe();
+            self.holding.send_modify(|count| *count += 1);
+            let _ = held.wait_for(|held| !held).await;
+            self.holding.send_modify(|count| *count -= 1);
+            found
+        })
     }
 
     fn open_sessions<'a>(&'a self, batch: &'a [Opening]) -> Pending<'a, Vec<Opened>> {

@@ -4,15 +4,18 @@ mod devices;
 mod faults;
 mod faulty;
 mod large;
+mod property;
 mod strangers;
+mod stream;
 
+use std::collections::VecDeque;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use godwit_bridge::{Bridge, Options};
+use godwit_bridge::{Bridge, Options, Ports};
 use godwit_bus::InProcess;
 use godwit_core::bus::{Announce, Announcement, Signal};
 use godwit_core::edge::{
@@ -21,22 +24,45 @@ use godwit_core::edge::{
 use godwit_core::ids::{ConversationId, Identity, UserId};
 use godwit_core::membership::{ConversationKind, Details, NewConversation, Role};
 use godwit_core::store::Store;
+use godwit_core::tasks::Supervisor;
+use godwit_storage_worker::Worker;
 use godwit_store_sqlite::SqliteStore;
 
 use devices::{Device, Fate};
 
-/// Passes announcements on, but for each `nth` one.
+/// Passes announcements on, but for each `nth` one, and for those that it was told to lose.
 struct Lossy {
     bus: Arc<InProcess>,
     nth: u64,
     seen: AtomicU64,
+    /// The next ones, in order: lost or not. Behind them `nth` counts.
+    script: Mutex<VecDeque<bool>>,
+}
+
+impl Lossy {
+    /// Whether the next announcements are lost.
+    fn will(&self, lost: impl IntoIterator<Item = bool>) {
+        self.script.lock().expect("no panic under the lock").extend(lost);
+    }
+
+    /// What is left of the script is over.
+    fn will_no_more(&self) {
+        self.script.lock().expect("no panic under the lock").clear();
+    }
+
+    fn loses(&self) -> bool {
+        let scripted = self.script.lock().expect("no panic under the lock").pop_front();
+        scripted.unwrap_or_else(|| {
+            let count = self.seen.fetch_add(1, Ordering::SeqCst) + 1;
+            self.nth > 0 && count.is_multiple_of(self.nth)
+        })
+    }
 }
 
 impl Announce for Lossy {
     fn announce(&self, announcements: &[Announcement]) {
         for announcement in announcements {
-            let count = self.seen.fetch_add(1, Ordering::SeqCst) + 1;
-            if self.nth == 0 || !count.is_multiple_of(self.nth) {
+            if !self.loses() {
                 self.bus.announce(std::slice::from_ref(announcement));
             }
         }
@@ -51,6 +77,8 @@ impl Announce for Lossy {
 struct World {
     store: Arc<SqliteStore>,
     bridge: Arc<Bridge>,
+    bus: Arc<Lossy>,
+    _worker: Worker,
     conversation: ConversationId,
     directory: godwit_testkit::scratch::Scratch,
 }
@@ -68,11 +96,8 @@ async fn world_with<S: Store>(
 ) -> World {
     let directory = godwit_testkit::scratch::Scratch::new("bridge");
     let store = open(directory.path()).await;
-    let bus = InProcess::new();
-    let announce = Lossy { bus: Arc::clone(&bus), nth, seen: AtomicU64::new(0) };
     let seen = seen(Arc::clone(&store));
-    let bridge = Bridge::start(seen as Arc<_>, Arc::new(announce), options, 7);
-    bus.listen(Arc::clone(&bridge) as Arc<_>);
+    let (bridge, lossy, worker) = start(seen, nth, options);
     let conversation = ConversationId([9; 16]);
     let user = |name| (UserId::new(name).expect("a user"), Role::Member);
     let new = NewConversation {
@@ -84,7 +109,28 @@ async fn world_with<S: Store>(
         founding: None,
     };
     store.create(&new).await.expect("a conversation");
-    World { store, bridge, conversation, directory }
+    World { store, bridge, bus: lossy, _worker: worker, conversation, directory }
+}
+
+/// A bridge with its bus, and the worker that relays the outbox.
+fn start<S: Store>(store: Arc<S>, nth: u64, options: Options) -> (Arc<Bridge>, Arc<Lossy>, Worker) {
+    let bus = InProcess::new();
+    let (seen, script) = (AtomicU64::new(0), Mutex::default());
+    let lossy = Arc::new(Lossy { bus: Arc::clone(&bus), nth, seen, script });
+    let supervisor = Supervisor::new(|death| panic!("{death}"));
+    let ports = Ports {
+        store: Arc::clone(&store) as Arc<_>,
+        announce: Arc::clone(&lossy) as Arc<_>,
+        stream: Arc::clone(&bus) as Arc<_>,
+        supervisor: Arc::clone(&supervisor),
+    };
+    // A test that is in a hurry has a relay that is.
+    let relay_interval = options.event_patience;
+    let bridge = Bridge::start(ports, options, 7);
+    bus.listen(Arc::clone(&bridge) as Arc<_>);
+    let options = godwit_storage_worker::Options { relay_interval, ..Default::default() };
+    let worker = Worker::start(store as Arc<_>, bus as Arc<_>, &supervisor, options);
+    (bridge, lossy, worker)
 }
 
 async fn open(directory: &Path) -> Arc<SqliteStore> {

@@ -4,12 +4,13 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use godwit_bridge::Bridge;
+use godwit_bridge::{Bridge, Ports};
 use godwit_bus::InProcess;
 use godwit_core::bus::{Announcement, Cut, Listen, Signal};
 use godwit_core::commit::{Act, Fate, Send, SendKey};
 use godwit_core::ids::{Identity, MessageId};
 use godwit_core::policy::Policy;
+use godwit_core::tasks::Supervisor;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
@@ -123,7 +124,13 @@ impl World {
         bus.listen(Arc::clone(&heard) as Arc<dyn Listen>);
         let options = godwit_bridge::Options { commit_lanes: 1, ..Default::default() };
         let announce = Arc::clone(&bus) as Arc<dyn Announce>;
-        let bridge = Bridge::start(opened.port(), Arc::clone(&announce), options, 7);
+        let ports = Ports {
+            store: opened.port(),
+            announce: Arc::clone(&announce),
+            stream: Arc::clone(&bus) as _,
+            supervisor: Supervisor::new(|death| panic!("{death}")),
+        };
+        let bridge = Bridge::start(ports, options, 7);
         bus.listen(Arc::clone(&bridge) as Arc<dyn Listen>);
         let cuts: Vec<Arc<dyn Cut>> = vec![Arc::clone(&bridge) as _];
         let tokens_end = crate::auth::tokens_end(&config);
