@@ -194,14 +194,15 @@ fn a_server_that_cannot_start_says_why() {
         assert!(error.contains("cannot be written") && error.contains("--data"), "{error}");
     }
 
-    // What a person must mend is refused at once. (Where nobody listens yet is waited for: scenarios.)
+    // Nobody listens on a port that was just given back. A server waits for it: scenarios::lease.
     let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let output = godwit(&["serve", "--data", dir.text(), "--set", "store.kind=postgres"])
-        .args(["--set", "listen.mqtt=127.0.0.1:0", "--set", "store.postgres_timeout=1s"])
-        .args(off)
-        .env("GODWIT__STORE__POSTGRES_URL", format!("mysql://u:hunter2@{gone}/d"))
-        .output()
-        .unwrap();
+    let output =
+        godwit(&["migrate", "status", "--data", dir.text(), "--set", "store.kind=postgres"])
+            .args(["--set", "listen.mqtt=127.0.0.1:0", "--set", "store.postgres_timeout=1s"])
+            .args(off)
+            .env("GODWIT__STORE__POSTGRES_URL", format!("postgres://u:hunter2@{gone}/d"))
+            .output()
+            .unwrap();
     let error = refused(&output);
     assert!(error.contains("Postgres cannot be reached"), "{error}");
     assert!(error.contains("store.postgres_url") && !error.contains("hunter2"), "{error}");
