@@ -1,6 +1,7 @@
 //! Deadlines that need no better than a second: silence, expiry of rights, stuck writes, wills,
 //! kept sessions. One loop over all clients, instead of a timer for each.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -23,7 +24,10 @@ pub(crate) async fn run(shared: Arc<Shared>, mut stopped: watch::Receiver<bool>)
         let now = now_s();
         let mut queues = metrics::Queues::default();
         shared.registry.each(|client| {
-            sweep(&shared, client, now);
+            // Each client is looked at for itself: a fault with one stops nothing for the others.
+            if catch_unwind(AssertUnwindSafe(|| sweep(&shared, client, now))).is_err() {
+                tracing::error!(stage = "session", client.id = %client.id, "a sweep panicked");
+            }
             queues.add(client.link().map(|link| link.queued()).unwrap_or_default());
         });
         queues.tell();

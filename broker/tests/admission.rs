@@ -23,6 +23,8 @@ struct Door {
     ended: AtomicBool,
     /// The right ends as soon as it was given.
     short: bool,
+    /// Whoever publishes to `due` is a fault.
+    armed: AtomicBool,
 }
 
 impl Gate for Door {
@@ -44,6 +46,7 @@ impl Gate for Door {
     fn authorize(&self, _: &Admitted, action: Action<'_>) -> Grant {
         let (Action::Publish(topic) | Action::Subscribe(topic)) = action;
         assert_ne!(topic, "panic now");
+        assert!(topic != "due" || !self.armed.load(Ordering::SeqCst), "as it was asked to");
         Grant { mounted: false, plain: vec![topic.to_owned()] }
     }
 
@@ -258,5 +261,36 @@ async fn a_panic_ends_one_connection_and_holds_no_place() {
     }
     let (_stream, welcome) = world.connect(HELLO_5).await;
     assert_eq!(welcome[3], 0);
+    world.broker.shutdown(Duration::from_secs(1)).await;
+}
+
+/// A CONNECT of MQTT 5 as `a:{device}`, kept for a minute, with a will to `topic` after a second.
+fn mourned(device: char, topic: &str) -> Vec<u8> {
+    let mut rest = b"\0\x04MQTT\x05\x04\0\x3c\x05\x11\0\0\0\x3c\0\x03a:".to_vec();
+    rest.push(device as u8);
+    rest.extend(b"\x05\x18\0\0\0\x01");
+    rest.extend([0, u8::try_from(topic.len()).unwrap()]);
+    rest.extend(topic.as_bytes());
+    rest.extend(b"\0\x01w");
+    [&[0x10, u8::try_from(rest.len()).unwrap()], &rest[..]].concat()
+}
+
+/// The sweeper looks at each client for itself: a fault with one leaves the others their deadlines.
+#[tokio::test]
+async fn a_panic_over_one_client_sweeps_the_others_all_the_same() {
+    let world = World::new(Census::new(9, 9), Door::default());
+    let (mut reader, _) = world.connect(HELLO_5).await;
+    reader.write_all(SUBSCRIBE).await.unwrap();
+    packet(&mut reader).await;
+    let (faulty, _) = world.connect(&mourned('c', "due")).await;
+    world.door.armed.store(true, Ordering::SeqCst);
+    drop(faulty);
+    // Later than that one, round after round.
+    for _ in 0..2 {
+        let (other, _) = world.connect(&mourned('d', "x")).await;
+        drop(other);
+        let will = packet(&mut reader).await;
+        assert_eq!((will[0] & 0xF0, will.last()), (0x30, Some(&b'w')), "{will:x?}");
+    }
     world.broker.shutdown(Duration::from_secs(1)).await;
 }
