@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytestring::ByteString;
 use godwit_core::edge::{Admitted, Code, Delivery, Downlink as _, Message, Qos, Session};
+use godwit_core::shrink::shrink;
 use parking_lot::Mutex;
 
 use crate::clock::now_s;
@@ -370,6 +371,7 @@ impl Registry {
         state.gone = true;
         if shard.get(&client.id).is_some_and(|c| Arc::ptr_eq(c, client)) {
             shard.remove(&client.id);
+            shrink(&mut shard);
         }
         true
     }
