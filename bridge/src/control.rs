@@ -2,17 +2,23 @@
 
 use std::collections::BTreeSet;
 
+use godwit_core::bus::Signal;
 use godwit_core::change::{self, Ask, ChangeRequest, DetailsChange, Refused};
 use godwit_core::entry::Entry;
 use godwit_core::ids::UserId;
-use godwit_core::limits::MEMBERS_MAX;
+use godwit_core::limits::{CHANGE_USERS_MAX, MEMBERS_MAX};
 use godwit_core::membership::{Conversation, ConversationKind, History, NewConversation};
+use godwit_core::policy::{Invited, Strangers};
 use godwit_core::store::Error;
 
 use crate::inner::Inner;
 
 /// Why nobody is brought together with someone who blocks them. It does not say that.
 const UNWANTED: Refused = Refused::Forbidden("a user named cannot be asked by you");
+
+/// Why a user brings no more people together today.
+const TOO_MANY: Refused =
+    Refused::Forbidden("you have asked too many people today who do not know you; ask again later");
 
 /// Creates a conversation; see [`godwit_core::bus::Control::create`].
 pub(crate) async fn create(
@@ -30,6 +36,10 @@ pub(crate) async fn create(
             // A repeated request is told what the first one did, whoever blocks whom since; and
             // what two users have already, they keep.
             return Ok(made(inner, new).await?.ok_or(UNWANTED));
+        }
+        let group = (new.kind == ConversationKind::Group).then_some(new.members.len());
+        if let Some(refused) = invite(inner, creator, &others, group, new.time_ms).await? {
+            return Ok(made(inner, new).await?.ok_or(refused));
         }
     }
     inner.committer.create(new).await.map(Ok)
@@ -62,7 +72,74 @@ pub(crate) async fn change(
             other => other,
         }));
     }
-    inner.committer.change(request).await
+    if let (Ask::Add { users, .. }, Some(actor)) = (&request.ask, &request.actor)
+        && let Some(refused) = may_add(inner, &actor.user, request, users).await?
+    {
+        return Ok(Err(refused));
+    }
+    let changed = inner.committer.change(request).await?;
+    if let Ok((entry, _)) = &changed
+        && let Some(change) = entry.change()
+    {
+        // The store has noted it with the change; this is for whoever is connected.
+        let told = change::tellings(&change, entry).into_iter().map(Signal::Told);
+        inner.announce.signal(&told.collect::<Vec<_>>());
+    }
+    Ok(changed)
+}
+
+/// Whether a member may add users to a group. What the change itself refuses (strangers to the group,
+/// roles, direct conversations) is left to it, and a repeated request that was done to it, too.
+async fn may_add(
+    inner: &Inner,
+    user: &UserId,
+    request: &ChangeRequest,
+    users: &[UserId],
+) -> Result<Option<Refused>, Error> {
+    // A stranger learns from one row that there is nothing to ask.
+    let member = inner.directory.member(request.conversation, user).await?;
+    let manages = member.is_some_and(|member| member.role.may_manage());
+    if !manages || users.is_empty() || users.len() > CHANGE_USERS_MAX {
+        return Ok(None);
+    }
+    let known = inner.directory.known(request.conversation).await?;
+    let Some(known) = known.filter(|known| known.kind == ConversationKind::Group) else {
+        return Ok(None);
+    };
+    let new: BTreeSet<&UserId> = users.iter().filter(|user| known.member(user).is_none()).collect();
+    if new.is_empty() {
+        return Ok(None);
+    }
+    let new: Vec<UserId> = new.into_iter().cloned().collect();
+    let members = known.members.len() + new.len();
+    invite(inner, user, &new, Some(members), request.time_ms).await
+}
+
+/// Whether a user may ask others into a conversation, a group that has so many members then; `Some`:
+/// why not.
+async fn invite(
+    inner: &Inner,
+    user: &UserId,
+    others: &[UserId],
+    group: Option<usize>,
+    time_ms: u64,
+) -> Result<Option<Refused>, Error> {
+    let strangers = &inner.options.policy.strangers;
+    let max = strangers.group_members_max;
+    if group.is_some_and(|members| members > max) {
+        return Ok(Some(Refused::Full { max }));
+    }
+    if others.is_empty() {
+        return Ok(None);
+    }
+    // A direct conversation is how people come to know each other.
+    let contacts_only = strangers.contacts_only && group.is_some();
+    let strangers = Strangers { contacts_only, ..strangers.clone() };
+    Ok(match inner.store.invite(user, others, &strangers, time_ms).await? {
+        Invited::Yes => None,
+        Invited::Stranger => Some(UNWANTED),
+        Invited::TooMany => Some(TOO_MANY),
+    })
 }
 
 async fn blocks_any(inner: &Inner, user: &UserId, others: &[UserId]) -> Result<bool, Error> {

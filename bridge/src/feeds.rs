@@ -69,6 +69,8 @@ pub(crate) struct Feeds {
     pub(crate) storing: bool,
     /// A task reads logs for the device.
     pub(crate) pulling: bool,
+    /// What the device is told beside logs.
+    pub(crate) told: crate::told::Places,
     /// Deliveries with a mark that are not confirmed.
     pub(crate) unconfirmed: usize,
     /// Words on `p` that are being looked up.

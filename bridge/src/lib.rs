@@ -19,7 +19,8 @@
 //! What is asked goes another way: [`query`] answers `q/{method}`, [`control`] creates and changes
 //! conversations, for `q/groups` and for REST alike, in turn with the commits.
 //!
-//! Beside the log, what passes: [`receipts`] (stored, then told); [`typing`]; [`presence`] (what devices say of
+//! Beside the log: [`told`] says on `x` and `o` what concerns the user alone. And what passes:
+//! [`receipts`] (stored, then told); [`typing`]; [`presence`] (what devices say of
 //! themselves: [`stance`]; who looks at whom: [`rooms`] and [`watch`]; who may ask for whom: [`acquainted`]). What it asks of users, it
 //! asks [`people`], and notes in [`seen`].
 //!
@@ -69,6 +70,7 @@ mod route;
 mod seen;
 mod session;
 mod stance;
+mod told;
 mod topic;
 mod typing;
 mod watch;
@@ -84,6 +86,7 @@ use godwit_core::edge::{Begin, Begun, Code, Downlink, Outcome, Task, Upstream};
 use godwit_core::entry::Entry;
 use godwit_core::ids::{DeviceId, Identity, UserId};
 use godwit_core::membership::{Conversation, NewConversation};
+use godwit_core::notice::Telling;
 use godwit_core::receipt::{Report, Verdict};
 use godwit_core::store::{Pending, Store};
 use godwit_core::tasks::Supervisor;
@@ -310,6 +313,7 @@ impl Listen for Bridge {
                 // Whoever judges tokens looks, and cuts: see `Cut`.
                 Signal::Revoked => {}
                 Signal::UserChanged { user } => presence::user_changed(inner, user),
+                Signal::Told(telling) => told::signalled(inner, telling),
                 Signal::Typing { conversation, user, tag, active } => {
                     let (conversation, user) = (*conversation, user.clone());
                     let news = typing::News { conversation, user, tag: *tag, active: *active };
@@ -349,6 +353,10 @@ impl Control for Bridge {
         Box::pin(control::change(&self.inner, request))
     }
 
+    fn tell(&self, telling: Telling) -> Pending<'_, ()> {
+        Box::pin(told::tell(&self.inner, telling))
+    }
+
     fn report<'a>(&'a self, report: &'a Report) -> Pending<'a, Verdict> {
         Box::pin(self.inner.receipts.report(report.clone()))
     }
@@ -368,6 +376,8 @@ async fn catch_up(session: Arc<DeviceSession>) {
     }
     session.feeds.lock().opening = false;
     pull::start(&session);
+    told::start(&session, Feed::Control);
+    told::start(&session, Feed::Own);
 }
 
 /// `false`: the connection has ended.

@@ -141,7 +141,7 @@ pub(crate) fn pool(
 pub(crate) fn cut_removed(inner: &Arc<Inner>, known: &Known, entry: &Entry) {
     if let Some(Change::Removed { users, .. }) = entry.change() {
         for user in users.iter().filter(|user| known.joined(user).is_none()) {
-            part(inner, entry.conversation, user, entry.seq);
+            part(inner, user, entry);
         }
     }
     if let Some(Change::Roles { roles, .. }) = entry.change() {
@@ -151,9 +151,10 @@ pub(crate) fn cut_removed(inner: &Arc<Inner>, known: &Known, entry: &Entry) {
     }
 }
 
-/// The user is no member any more, from this place of the log on.
-fn part(inner: &Inner, id: ConversationId, user: &UserId, at: Seq) {
-    inner.online.each(user, |session| session.cut(id, at));
+/// The user is no member any more, from this entry of the log on.
+fn part(inner: &Inner, user: &UserId, removal: &Entry) {
+    let id = removal.conversation;
+    inner.online.each(user, |session| session.cut(removal));
     inner.typing.end(id, user);
     inner.acquainted.parted(user);
 }

@@ -23,7 +23,8 @@ use crate::inner::Inner;
 use crate::topic::{self, Target, Up};
 use crate::wire::Rendered;
 use crate::{
-    acquainted, delay, ingest, limits, metrics, presence, pull, query, receipts, retry, typing,
+    acquainted, delay, ingest, limits, metrics, presence, pull, query, receipts, retry, told,
+    typing,
 };
 
 /// A device's session above the broker.
@@ -179,8 +180,9 @@ impl DeviceSession {
         pull::start(self);
     }
 
-    /// The user was removed at this place of the log.
-    pub(crate) fn cut(&self, conversation: ConversationId, at: Seq) {
+    /// The user is no member any more, from this entry of the log on.
+    pub(crate) fn cut(&self, removal: &Entry) {
+        let (conversation, at) = (removal.conversation, removal.seq);
         self.inner.presence.watch.cut(self, conversation);
         let wish = {
             let mut feeds = self.feeds.lock();
@@ -191,11 +193,19 @@ impl DeviceSession {
             }
             feeds.wish_topic(&Target::Control)
         };
-        if let Some(wish) = wish {
+        if self.kept {
+            // It stands in the store, and is told until it is acknowledged.
+            if let Some(me) = self.me.upgrade() {
+                told::start(&me, Feed::Control);
+            }
+        } else if let Some(wish) = wish {
             let control = wire::Control {
                 kind: wire::control::Kind::Revoked as i32,
                 conversation_id: conversation.0.to_vec().into(),
-                retry_after_ms: 0,
+                by: removal.sender.to_string(),
+                time_ms: removal.time_ms,
+                seq: at.0,
+                ..wire::Control::default()
             };
             // A hint: whoever misses it learns by the next refused send.
             let _ = self.send(crate::wire::message("x", &control), wish);
@@ -432,7 +442,12 @@ impl DeviceSession {
         {
             let feeds = self.feeds.lock();
             let standing = targets.iter().flatten().filter(|target| feeds.exact(target).is_some());
-            change.stop.extend(standing.flat_map(Target::feeds));
+            // Of what the user is told, another subscription may be left.
+            let ended = |target: &Target| targets.iter().flatten().any(|ended| ended == target);
+            let left =
+                |feed| told::targets(feed).iter().any(|t| !ended(t) && feeds.exact(t).is_some());
+            let stopped = standing.flat_map(Target::feeds);
+            change.stop.extend(stopped.filter(|(feed, _)| feed.is_log() || !left(*feed)));
         }
         if let Err(error) = self.store_change(&change).await {
             retry::note("change_subscriptions", &error);
@@ -513,6 +528,13 @@ impl Session for DeviceSession {
         };
         self.note(marks);
         let receipts = receipts.as_deref().unwrap_or(marks);
+        let of_logs: Vec<Mark>;
+        let receipts = if receipts.iter().all(|mark| mark.feed.is_log()) {
+            receipts
+        } else {
+            of_logs = receipts.iter().filter(|mark| mark.feed.is_log()).copied().collect();
+            &of_logs
+        };
         // In a large group each message would be a write for each member, of which nobody is told.
         let quiet = |mark: &Mark| self.inner.directory.is_large(mark.conversation);
         let user = &self.identity().user;
@@ -539,6 +561,7 @@ impl Session for DeviceSession {
             typing::flush(self);
         }
         pull::start(self);
+        told::go_on(self);
     }
 
     fn closed(&self, expiry_s: u32) -> Task<'static, ()> {

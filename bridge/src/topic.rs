@@ -44,6 +44,7 @@ pub const TOPICS: &[Topic] = &[
     down("p/{user}", "godwit.presence.v1.UserPresence"),
     down("n/{cid}", "godwit.sync.v1.HeadNotice"),
     down("x", "godwit.conversation.v1.Control"),
+    down("o", "godwit.inbox.v1.OwnUpdate"),
     down("q/sync", "godwit.sync.v1.SyncReply"),
     down("q/history", "godwit.sync.v1.HistoryReply"),
     down("q/inbox", "godwit.inbox.v1.InboxReply"),
@@ -149,7 +150,7 @@ pub(crate) fn parse_up(topic: &str) -> Result<Up, String> {
 pub(crate) enum Target {
     /// `#`: every mounted topic.
     Everything,
-    /// `+`: the topics of one level (`a`, `x`).
+    /// `+`: the topics of one level (`a`, `x`, `o`).
     OneLevel,
     /// `m/...` or `c/...`.
     Feed(Feed, Scope),
@@ -157,6 +158,8 @@ pub(crate) enum Target {
     Fates,
     /// `x`.
     Control,
+    /// `o`.
+    Own,
     /// `q/{method}`; `None`: all.
     Replies(Option<Method>),
     /// `r/...`.
@@ -184,7 +187,7 @@ impl Target {
     pub(crate) fn covers(&self, topic: &Self) -> bool {
         match (self, topic) {
             (Self::Everything, _)
-            | (Self::OneLevel, Self::Fates | Self::Control)
+            | (Self::OneLevel, Self::Fates | Self::Control | Self::Own)
             | (Self::Replies(None), Self::Replies(_))
             | (Self::Receipts(Scope::All), Self::Receipts(_))
             | (Self::Typing(Scope::All), Self::Typing(_))
@@ -217,7 +220,12 @@ impl Target {
     /// The feeds it begins and ends.
     pub(crate) fn feeds(&self) -> Vec<(Feed, Scope)> {
         match self {
-            Self::Everything => vec![(Feed::Log, Scope::All), (Feed::Plain, Scope::All)],
+            Self::Everything => [Feed::Log, Feed::Plain, Feed::Control, Feed::Own]
+                .map(|feed| (feed, Scope::All))
+                .to_vec(),
+            Self::OneLevel => vec![(Feed::Control, Scope::All), (Feed::Own, Scope::All)],
+            Self::Control => vec![(Feed::Control, Scope::All)],
+            Self::Own => vec![(Feed::Own, Scope::All)],
             Self::Feed(feed, scope) => vec![(*feed, *scope)],
             _ => Vec::new(),
         }
@@ -231,6 +239,7 @@ pub(crate) fn parse_filter(filter: &str) -> Option<Target> {
         "+" => return Some(Target::OneLevel),
         "a" | "a/#" => return Some(Target::Fates),
         "x" | "x/#" => return Some(Target::Control),
+        "o" | "o/#" => return Some(Target::Own),
         _ => {}
     }
     let (head, rest) = filter.split_once('/')?;
@@ -302,6 +311,7 @@ mod tests {
             ("m/x", None),
             ("a", Some(Target::Fates)),
             ("x", Some(Target::Control)),
+            ("o", Some(Target::Own)),
             ("q/+", Some(Target::Replies(None))),
             ("q/sync", Some(Target::Replies(Some(Method::Sync)))),
             ("q/keys", None),
@@ -328,6 +338,7 @@ mod tests {
         let topics = [
             ("a", Target::Fates),
             ("x", Target::Control),
+            ("o", Target::Own),
             ("q/inbox", Target::Replies(Some(Method::Inbox))),
             ("r/AAAAAAAAAAAAAAAAAAAAAA", Target::Receipts(Scope::One(here))),
             ("t/AAAAAAAAAAAAAAAAAAAAAA", Target::Typing(Scope::One(here))),
@@ -345,7 +356,7 @@ mod tests {
                 assert_eq!(target.covers(topic), filter == name, "{all} {name}");
             }
         }
-        assert!(!Target::Receipts(Scope::One(there)).covers(&topics[3].1));
+        assert!(!Target::Receipts(Scope::One(there)).covers(&topics[4].1));
     }
 
     /// A topic that is added to a match alone, or to the list alone, is seen here.

@@ -157,7 +157,10 @@ impl<'a> Rendered<'a> {
     pub(crate) fn message(&self, feed: Feed) -> Arc<Message> {
         match feed {
             Feed::Log => Arc::clone(self.log.get_or_init(|| Arc::new(self.render_log()))),
-            Feed::Plain => Arc::clone(self.plain.get_or_init(|| Arc::new(self.render_plain()))),
+            // Entries go out on the feeds of logs only.
+            Feed::Plain | Feed::Control | Feed::Own => {
+                Arc::clone(self.plain.get_or_init(|| Arc::new(self.render_plain())))
+            }
         }
     }
 

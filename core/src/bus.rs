@@ -7,6 +7,7 @@ use crate::change::{ChangeRequest, Refused};
 use crate::entry::Entry;
 use crate::ids::{ConversationId, DeviceId, UserId};
 use crate::membership::{Conversation, NewConversation};
+use crate::notice::Telling;
 use crate::receipt::Cursors;
 use crate::store::{OutboxEvent, Pending};
 
@@ -54,6 +55,8 @@ pub enum Signal {
     /// Something was revoked, or let in again: whoever judges tokens reads the numbered revocations of
     /// the store now, and not only when their turn has come.
     Revoked,
+    /// A user's devices are told of something; kept sessions find it in the store too.
+    Told(Telling),
     /// A user's settings or blocks have changed: whoever remembers them forgets them.
     UserChanged {
         /// Who.
@@ -109,6 +112,10 @@ pub trait Control: Send + Sync + 'static {
         &'a self,
         request: &'a ChangeRequest,
     ) -> Pending<'a, Result<(Entry, Conversation), Refused>>;
+
+    /// Tells the other devices of a user what one has set: those that are connected at once, kept
+    /// sessions on their return too.
+    fn tell(&self, telling: Telling) -> Pending<'_, ()>;
 
     /// Moves the user's cursors as a device's report would, and tells others.
     fn report<'a>(

@@ -13,6 +13,7 @@ use crate::membership::{
     Conversation, ConversationKind, Details, Founding, History, Member, NewConversation, Role,
     Stamp,
 };
+use crate::notice::{Telling, What};
 use crate::policy::NOT_HERE;
 use crate::text;
 
@@ -467,6 +468,27 @@ pub fn check_details(set: &DetailsChange) -> Result<(), Refused> {
         )));
     }
     Ok(())
+}
+
+/// What the users concerned are told of a change beside the log, which who is gone does not read.
+#[must_use]
+pub fn tellings(change: &Change, entry: &Entry) -> Vec<Telling> {
+    let (conversation, seq, time_ms) = (entry.conversation, entry.seq, entry.time_ms);
+    let telling = |user: &UserId, what| Telling { user: user.clone(), device: None, time_ms, what };
+    let by = || entry.sender.clone();
+    match change {
+        Change::Removed { users, .. } => users
+            .iter()
+            .map(|user| telling(user, What::Removed { conversation, seq, by: by() }))
+            .collect(),
+        Change::Roles { roles, .. } => roles
+            .iter()
+            .map(|(user, role)| {
+                telling(user, What::Role { conversation, seq, by: by(), role: *role })
+            })
+            .collect(),
+        Change::Created { .. } | Change::Added { .. } | Change::Details(_) => Vec::new(),
+    }
 }
 
 /// The first entry of a new conversation's log, which tells of its creation.

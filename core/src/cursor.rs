@@ -9,7 +9,15 @@ pub enum Feed {
     Log,
     /// `c/{cid}`: bodies of messages as they are, for plain clients.
     Plain,
+    /// `x`: what became of the user in conversations. No log, but notices of the user
+    /// ([`crate::notice`]); a mark of it names [`NO_CONVERSATION`].
+    Control,
+    /// `o`: what another device of the user has set. Likewise.
+    Own,
 }
+
+/// Stands in marks of feeds that are about the user.
+pub const NO_CONVERSATION: ConversationId = ConversationId([0; 16]);
 
 impl Feed {
     /// The stored code.
@@ -18,7 +26,15 @@ impl Feed {
         match self {
             Self::Log => 1,
             Self::Plain => 2,
+            Self::Control => 3,
+            Self::Own => 4,
         }
+    }
+
+    /// Whether it reads the logs of conversations.
+    #[must_use]
+    pub const fn is_log(self) -> bool {
+        matches!(self, Self::Log | Self::Plain)
     }
 
     /// The feed of a stored code.
@@ -27,6 +43,8 @@ impl Feed {
         match code {
             1 => Some(Self::Log),
             2 => Some(Self::Plain),
+            3 => Some(Self::Control),
+            4 => Some(Self::Own),
             _ => None,
         }
     }

@@ -31,6 +31,7 @@ pub mod ids;
 pub mod inbox;
 pub mod limits;
 pub mod membership;
+pub mod notice;
 pub mod people;
 pub mod policy;
 pub mod presence;

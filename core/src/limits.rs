@@ -79,3 +79,14 @@ pub const BLOCKS_MAX: usize = 10_000;
 /// remembered by every server (about 200 bytes): a user's are 12 KiB. More are refused; revoking all
 /// devices of the user needs one row.
 pub const REVOKED_UNSEEN_MAX: u32 = 64;
+
+/// Notices of one user on one feed that are kept for kept sessions: of each subject the latest. About
+/// 200 bytes each. Beyond it the oldest go, and a device sees by the numbers that some are missing.
+pub const NOTICES_MAX: i64 = 1000;
+
+/// How long a notice waits for kept sessions, in milliseconds: 30 days. A device that was away for
+/// longer looks at its inbox in any case.
+pub const NOTICES_KEPT_MS: u64 = 30 * 86_400_000;
+
+/// Notices in one reading.
+pub const NOTICES_PAGE: u32 = 100;

@@ -10,6 +10,9 @@
 //! | remove and name admins and owners, transfer the ownership | yes | no | no | no |
 //! | read, leave | yes | yes | yes | yes |
 
+use std::collections::BTreeSet;
+
+use crate::ids::UserId;
 use crate::membership::{ConversationKind, Role};
 
 /// Why a member may not act in a direct conversation whose other member has blocked it. It does not
@@ -24,13 +27,71 @@ pub struct Policy {
     /// Milliseconds after which its sender cannot delete a message for all any more. Owners and
     /// admins of a group may at any time.
     pub delete_window_ms: u64,
+    /// Whom users may ask into conversations.
+    pub strangers: Strangers,
+}
+
+/// Whom users may ask into conversations who do not know them: those who have never said or made
+/// anything in a direct conversation of the two. Operators may ask whom they like.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Strangers {
+    /// Into groups only those who know the user.
+    pub contacts_only: bool,
+    /// Strangers whom one user may ask within a day, into groups and direct conversations, as long
+    /// as they have not answered. 0: no bound.
+    pub per_day: u32,
+    /// Members of a group that users make and fill; larger ones are the operators'.
+    pub group_members_max: usize,
+}
+
+impl Default for Strangers {
+    /// Anyone, 250 a day, groups up to 256 members: more than a person's address book sees in a day,
+    /// and far from a crowd. At most 250 rows of about 100 bytes for a user and day.
+    fn default() -> Self {
+        Self { contacts_only: false, per_day: 250, group_members_max: 256 }
+    }
+}
+
+/// How long an invitation counts, in milliseconds: a day.
+pub const INVITED_MS: u64 = 24 * 3_600_000;
+
+/// Whether users may be asked into a conversation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Invited {
+    /// They may; strangers among them are noted.
+    Yes,
+    /// One of them does not know the user, and must.
+    Stranger,
+    /// Too many of today do not know the user.
+    TooMany,
+}
+
+impl Strangers {
+    /// Decides about `others`; `unknown`: who of these, and of those asked within a day, does not know
+    /// the user.
+    #[must_use]
+    pub fn judge(&self, others: &[UserId], unknown: &BTreeSet<UserId>) -> Invited {
+        if !others.iter().any(|user| unknown.contains(user)) {
+            return Invited::Yes;
+        }
+        let full = self.per_day > 0 && unknown.len() > self.per_day as usize;
+        match (self.contacts_only, full) {
+            (true, _) => Invited::Stranger,
+            (false, true) => Invited::TooMany,
+            (false, false) => Invited::Yes,
+        }
+    }
 }
 
 impl Default for Policy {
     /// Edits for 24 hours, deletions for 48.
     fn default() -> Self {
         const HOUR_MS: u64 = 3_600_000;
-        Self { edit_window_ms: 24 * HOUR_MS, delete_window_ms: 48 * HOUR_MS }
+        Self {
+            edit_window_ms: 24 * HOUR_MS,
+            delete_window_ms: 48 * HOUR_MS,
+            strangers: Strangers::default(),
+        }
     }
 }
 
@@ -75,6 +136,27 @@ mod tests {
     use super::*;
     use ConversationKind::{Direct, Group};
     use Role::{Admin, Member, Owner, ReadOnly};
+
+    #[test]
+    fn strangers_are_few() {
+        let user = |n: u32| UserId::new(&format!("u{n}")).unwrap();
+        let unknown: BTreeSet<UserId> = (0..5).map(user).collect();
+        let judge = |contacts_only, per_day, n| {
+            Strangers { contacts_only, per_day, group_members_max: 9 }.judge(&[user(n)], &unknown)
+        };
+        // contacts only, a day's bound, who
+        let table = [
+            (false, 5, 1, Invited::Yes),
+            (false, 4, 1, Invited::TooMany),
+            (false, 4, 7, Invited::Yes),
+            (false, 0, 1, Invited::Yes),
+            (true, 9, 1, Invited::Stranger),
+            (true, 9, 7, Invited::Yes),
+        ];
+        for (contacts_only, per_day, n, expected) in table {
+            assert_eq!(judge(contacts_only, per_day, n), expected, "{contacts_only} {per_day} {n}");
+        }
+    }
 
     #[test]
     fn the_table_above() {

@@ -18,8 +18,9 @@ use crate::entry::Entry;
 use crate::ids::{ConversationId, Identity, Seq, UserId};
 use crate::inbox::Inboxes;
 use crate::membership::{Conversation, Member, NewConversation, Stay};
+use crate::notice::{Notice, Telling};
 use crate::people::People;
-use crate::policy::Policy;
+use crate::policy::{Invited, Policy, Strangers};
 
 /// A future of a port's operation.
 pub type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + std::marker::Send + 'a>>;
@@ -197,7 +198,8 @@ pub trait Store: Inboxes + People {
 
     /// Changes members, roles or details, decided by [`crate::change::decide`] under the
     /// conversation's lock; appends the entry that tells of it. A removed member sees nothing from
-    /// that entry on; its cursors, marks and mentions in this conversation are forgotten.
+    /// that entry on; its cursors, marks and mentions in this conversation are forgotten. Whoever is removed or gets
+    /// another role is told so ([`crate::notice::What`]).
     fn change<'a>(
         &'a self,
         request: &'a ChangeRequest,
@@ -270,6 +272,30 @@ pub trait Store: Inboxes + People {
     /// Moves cursors of kept sessions forward; never back. A device twice in a batch: the highest
     /// counts. Moves of users that are no members any more are ignored.
     fn move_cursors<'a>(&'a self, moves: &'a [Move]) -> Pending<'a, ()>;
+
+    /// Asks users into a conversation in the name of a user, decided by [`Strangers::judge`]; those who
+    /// do not know the user are noted for a day. Asked again, nobody counts twice.
+    fn invite<'a>(
+        &'a self,
+        user: &'a UserId,
+        others: &'a [UserId],
+        strangers: &'a Strangers,
+        time_ms: u64,
+    ) -> Pending<'a, Invited>;
+
+    /// Notes what users' devices are to be told, for those of whom a kept session listens that has
+    /// not done it itself. Repeated, it is told again.
+    fn tell<'a>(&'a self, tellings: &'a [Telling]) -> Pending<'a, ()>;
+
+    /// What a kept session has to be told on a feed that is no log: above `after`, and above its
+    /// cursor in any case, in order, at most `limit`. `None`: it has no cursor of that feed.
+    fn notices<'a>(
+        &'a self,
+        device: &'a Identity,
+        feed: Feed,
+        after: Option<Seq>,
+        limit: u32,
+    ) -> Pending<'a, Option<Vec<Notice>>>;
 
     /// The oldest events of the outbox, in order, at most `limit`. They stay until done; two
     /// relays may be given the same ones, so consumers are idempotent.

@@ -15,7 +15,7 @@ use godwit_bus::InProcess;
 use godwit_core::bus::{Announce, Control, Cut, Listen, Stream};
 use godwit_core::edge::{Gate, Upstream};
 use godwit_core::ids::{DeviceId, UserId};
-use godwit_core::policy::Policy;
+use godwit_core::policy::{Policy, Strangers};
 use godwit_core::store::Store;
 use godwit_core::tasks::{Death, Supervisor};
 use godwit_storage_worker::Worker;
@@ -29,7 +29,7 @@ use crate::audit::{Act, Audit};
 use crate::auth::keyring::{AdminToken, EmbeddedKey};
 use crate::auth::watch::Watch;
 use crate::auth::{self, Doorkeeper};
-use crate::config::Config;
+use crate::config::{Adding, Config};
 use crate::failure::{Failure, Result};
 use crate::lease::Kept;
 use crate::listeners::Bound;
@@ -346,6 +346,11 @@ fn bridge_options(config: &Config, lanes: usize) -> godwit_bridge::Options {
         policy: Policy {
             edit_window_ms: millis(config.policy.edit_window),
             delete_window_ms: millis(config.policy.delete_window),
+            strangers: Strangers {
+                contacts_only: config.policy.add_to_groups == Adding::Contacts,
+                per_day: config.policy.strangers_per_day,
+                group_members_max: config.policy.group_members_max,
+            },
         },
         receipt_delay: config.receipts.delay,
         subscriptions_max: limits.subscriptions_max,

@@ -6,12 +6,14 @@ use godwit_core::ids::ConversationId;
 use godwit_core::inbox::{InboxCursor, InboxQuery, Item, MarksChange, Shelf};
 use godwit_core::limits::INBOX_PAGE_MAX;
 use godwit_core::membership::ConversationKind;
+use godwit_core::notice::{Telling, What};
 use godwit_proto::conversation::v1 as log_wire;
 use godwit_proto::inbox::v1 as wire;
 use wire::inbox_request::Ask;
 
 use super::{Refusal, conversation_id};
 use crate::session::DeviceSession;
+use crate::told;
 use crate::{ingest, limits};
 
 pub(super) async fn reply(
@@ -107,7 +109,14 @@ async fn set_marks(
     if change == MarksChange::default() {
         return Err(Refusal::malformed("set: no mark is named"));
     }
-    store.change_marks(user, id, &change).await?.ok_or_else(Refusal::no_member)?;
+    let marks = store.change_marks(user, id, &change).await?.ok_or_else(Refusal::no_member)?;
+    let telling = Telling {
+        user: user.clone(),
+        device: Some(session.identity().device.clone()),
+        time_ms: now_ms,
+        what: What::Marks { conversation: id, marks },
+    };
+    told::tell(&session.inner, telling).await?;
     let query = InboxQuery { only: Some(id), limit: 1, ..InboxQuery::default() };
     let items = store.inbox(user, &query).await?;
     let items = items.iter().map(|item| item_to_wire(item, now_ms)).collect();

@@ -7,6 +7,7 @@ use std::time::Instant;
 use godwit_core::bus::Signal;
 use godwit_core::edge::{Code, Outcome};
 use godwit_core::ids::{ConversationId, Seq, UserId};
+use godwit_core::notice::{Telling, What};
 use godwit_core::receipt::{Cursors, Moved, Refused, Report, Verdict};
 use godwit_core::store::Error;
 
@@ -85,6 +86,7 @@ impl Receipts {
 
     /// Tells the reporters, then everybody else.
     async fn finish(&self, call: Vec<Asked>, verdicts: Vec<Verdict>) {
+        self.tell_reads(&call, &verdicts).await;
         let mut all: HashMap<(ConversationId, UserId), Moved> = HashMap::new();
         for (asked, verdict) in call.into_iter().zip(verdicts) {
             for moved in verdict.iter().flatten() {
@@ -103,6 +105,35 @@ impl Receipts {
         if !signals.is_empty() {
             self.announce.signal(&signals);
         }
+    }
+
+    /// The user's other devices are told what was read by one; noted before it is acknowledged.
+    async fn tell_reads(&self, call: &[Asked], verdicts: &[Verdict]) {
+        let mut tellings = Vec::new();
+        for (asked, verdict) in call.iter().zip(verdicts) {
+            let device = match &asked.who {
+                Who::Device { session, .. } => Some(session.identity().device.clone()),
+                Who::Nobody | Who::Caller(_) => None,
+            };
+            let moved = verdict.iter().flatten();
+            for moved in moved.filter(|moved| moved.now.read > moved.before.read) {
+                let (conversation, seq) = (moved.conversation, moved.now.read);
+                tellings.push(Telling {
+                    user: asked.report.user.clone(),
+                    device: device.clone(),
+                    time_ms: crate::ingest::now_ms(),
+                    what: What::Read { conversation, seq },
+                });
+            }
+        }
+        if tellings.is_empty() {
+            return;
+        }
+        if let Err(error) = self.store.tell(&tellings).await {
+            // The places are stored; who comes back finds them in the inbox.
+            retry::note("tell", &error);
+        }
+        self.announce.signal(&tellings.into_iter().map(Signal::Told).collect::<Vec<_>>());
     }
 
     async fn shares_reads(&self, user: &UserId, cursors: Cursors) -> bool {

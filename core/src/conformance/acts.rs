@@ -210,7 +210,8 @@ pub async fn in_a_direct_conversation_both_pin_and_delete_their_own(store: &dyn 
 /// The policy that the caller brings decides how long; owners and admins are not bound by it.
 pub async fn windows_end_at_the_policys_time(store: &dyn Store) {
     ground(store).await;
-    let policy = Policy { edit_window_ms: HOUR_MS, delete_window_ms: 2 * HOUR_MS };
+    let policy =
+        Policy { edit_window_ms: HOUR_MS, delete_window_ms: 2 * HOUR_MS, ..Policy::default() };
     let at = async |from: &str, key: &str, act: Act, time_ms: u64| {
         let send = Send { time_ms, ..about(cid(1), from, key, act) };
         store.commit(&[send], &policy).await.unwrap().fates[0]

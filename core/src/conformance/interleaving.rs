@@ -17,7 +17,7 @@ use crate::entry::Entry;
 use crate::ids::{ClientMessageId, ConversationId, Identity, MessageId, Seq, UserId};
 use crate::inbox::MarksChange;
 use crate::membership::{ConversationKind, Details, History, NewConversation, Role};
-use crate::policy::Policy;
+use crate::policy::{Policy, Strangers};
 use crate::receipt::{Place, Report};
 use crate::store::{Prune, Store};
 
@@ -29,7 +29,11 @@ mod verify;
 pub const PEOPLE: u8 = 5;
 
 /// How long a message may be edited here: so many commands' time passes quickly.
-const POLICY: Policy = Policy { edit_window_ms: 40_000, delete_window_ms: 60_000 };
+const POLICY: Policy = Policy {
+    edit_window_ms: 40_000,
+    delete_window_ms: 60_000,
+    strangers: Strangers { contacts_only: false, per_day: 0, group_members_max: usize::MAX },
+};
 
 /// What somebody does. Numbers of people and places are taken as they are: many are wrong.
 #[derive(Debug, Clone)]

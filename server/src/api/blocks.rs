@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use godwit_core::ids::UserId;
+use godwit_core::notice::{Telling, What};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -130,10 +131,14 @@ async fn set(
         return Err(Problem::bad("nobody can block himself"));
     }
     asked.claim(&api).await?;
+    let (device, time_ms) =
+        (asked.caller.identity().map(|who| who.device.clone()), clock::now_ms());
     to_end(async move {
-        let done = api.store.block(&user, &other, on, clock::now_ms()).await?;
+        let done = api.store.block(&user, &other, on, time_ms).await?;
         done.map_err(|too_many| Problem::new(Kind::Conflict, too_many.to_string()))?;
         api.forget(&[&user, &other]);
+        let what = What::Block { user: other, on };
+        api.control.tell(Telling { user, device, time_ms, what }).await?;
         Ok(StatusCode::NO_CONTENT)
     })
     .await

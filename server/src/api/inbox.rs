@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use godwit_core::ids::{ConversationId, UserId};
 use godwit_core::inbox::{InboxCursor, InboxQuery, Item, MarksChange, Shelf};
+use godwit_core::notice::{Telling, What};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -280,7 +281,14 @@ pub(super) async fn patch(
     }
     asked.claim(&api).await?;
     let marks = api.store.change_marks(&user, conversation, &change).await?;
-    marks.ok_or_else(Problem::no_conversation)?;
+    let marks = marks.ok_or_else(Problem::no_conversation)?;
+    let telling = Telling {
+        user: user.clone(),
+        device: asked.caller.identity().map(|who| who.device.clone()),
+        time_ms: clock::now_ms(),
+        what: What::Marks { conversation, marks },
+    };
+    api.control.tell(telling).await?;
     item(&api, &user, conversation).await
 }
 

@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use godwit_core::ids::UserId;
+use godwit_core::notice::{Telling, What};
 use godwit_core::people::{User, UserChange};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -104,7 +105,15 @@ pub(super) async fn patch(
         share_presence: wanted.share_presence,
         ..UserChange::default()
     };
-    Ok(shown(&change_user(&api, user, change, &asked.if_match).await?))
+    let changed = change_user(&api, user.clone(), change, &asked.if_match).await?;
+    let telling = Telling {
+        user,
+        device: asked.caller.identity().map(|who| who.device.clone()),
+        time_ms: clock::now_ms(),
+        what: What::Settings(changed.settings),
+    };
+    api.control.tell(telling).await?;
+    Ok(shown(&changed))
 }
 
 /// Changes a user's row in the state that `If-Match` names, and tells whoever remembers it.

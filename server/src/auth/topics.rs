@@ -7,7 +7,7 @@ use crate::config::Plain;
 
 /// First levels that belong to device topics. No rule opens them as plain topics, so that nobody
 /// can write into what another device takes for the server's word.
-const MOUNTED: [&str; 10] = ["s", "c", "r", "t", "p", "q", "m", "a", "n", "x"];
+const MOUNTED: [&str; 11] = ["s", "c", "r", "t", "p", "q", "m", "a", "n", "x", "o"];
 
 /// What holds for every client.
 #[derive(Debug, Clone, Default)]
@@ -134,7 +134,7 @@ fn is_mounted_down(filter: &str) -> bool {
     let head = levels.next().unwrap_or_default();
     let rest = (levels.next(), levels.next(), levels.next());
     match head {
-        "a" | "x" => matches!(rest, (None | Some("#"), None, None)),
+        "a" | "o" | "x" => matches!(rest, (None | Some("#"), None, None)),
         "m" | "r" | "t" | "p" | "n" | "q" | "c" => match rest {
             (Some("#"), None, None) => true,
             (Some(level), None | Some("#"), None) => !level.is_empty(),

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{
-    Accounts, Audit, Auth, Commit, Limits, Listen, Log, LogFormat, Policy, Presence, Receipts,
-    Retention, Server, Store, StoreKind,
+    Accounts, Adding, Audit, Auth, Commit, Limits, Listen, Log, LogFormat, Policy, Presence,
+    Receipts, Retention, Server, Store, StoreKind,
 };
 use crate::secret::Secret;
 
@@ -119,7 +119,13 @@ impl Default for Limits {
 impl Default for Policy {
     fn default() -> Self {
         const HOUR: Duration = Duration::from_secs(3600);
-        Self { edit_window: 24 * HOUR, delete_window: 48 * HOUR }
+        Self {
+            edit_window: 24 * HOUR,
+            delete_window: 48 * HOUR,
+            add_to_groups: Adding::Anyone,
+            strangers_per_day: 250,
+            group_members_max: 256,
+        }
     }
 }
 

@@ -212,6 +212,19 @@ pub(crate) struct Policy {
     pub(crate) edit_window: Duration,
     #[serde(deserialize_with = "span::deserialize")]
     pub(crate) delete_window: Duration,
+    pub(crate) add_to_groups: Adding,
+    pub(crate) strangers_per_day: u32,
+    pub(crate) group_members_max: usize,
+}
+
+/// Whom users may add to groups.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Adding {
+    /// Anyone.
+    Anyone,
+    /// Those who have answered them.
+    Contacts,
 }
 
 /// `[receipts]`

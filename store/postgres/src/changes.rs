@@ -1,6 +1,6 @@
 //! Changes of members, roles and details: decided and written under the conversation's lock.
 
-use godwit_core::change::{Change, ChangeRequest, Refused, apply, decide};
+use godwit_core::change::{Change, ChangeRequest, Refused, apply, decide, tellings};
 use godwit_core::commit::{Fingerprint, Head, StoredKey};
 use godwit_core::entry::Entry;
 use godwit_core::ids::{ConversationId, Identity, Seq, UserId};
@@ -13,7 +13,7 @@ use crate::commit::{Found, Moved, append, lock};
 use crate::conversations::{Join, get, join, member, put_details};
 use crate::error::from_driver;
 use crate::log::by_key;
-use crate::{PostgresStore, column, hold};
+use crate::{PostgresStore, column, hold, notices};
 
 /// See [`godwit_core::store::Store::change`].
 pub(crate) async fn change(
@@ -55,6 +55,7 @@ pub(crate) async fn change(
     if !append(&mut tx, &entries, &[moved]).await? {
         return Err(stored::broken("head (it moved under its lock)"));
     }
+    notices::put(&mut tx, &tellings(&change, &entries[0].0)).await?;
     tx.commit().await.map_err(from_driver)?;
     let [(entry, _)] = entries;
     Ok(Ok((entry, after)))

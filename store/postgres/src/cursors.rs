@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::error::from_driver;
 use crate::sessions::hold;
-use crate::{PostgresStore, column, limits};
+use crate::{PostgresStore, column, limits, notices};
 
 /// See [`godwit_core::store::Store::behind`].
 pub(crate) async fn behind(
@@ -121,7 +121,21 @@ impl<'a> Columns<'a> {
 /// One statement when all cursors stand already, which is nearly always; else a transaction that
 /// makes those that are missing.
 pub(crate) async fn advance(store: &PostgresStore, moves: &[Move]) -> Result<(), Error> {
-    let c = Columns::of(moves.iter());
+    let (logs, others): (Vec<&Move>, Vec<&Move>) =
+        moves.iter().partition(|cursor| cursor.mark.feed.is_log());
+    if !others.is_empty() {
+        let mut tx = store.begin().await?;
+        notices::advance(&mut tx, &others).await?;
+        tx.commit().await.map_err(from_driver)?;
+    }
+    if logs.is_empty() {
+        return Ok(());
+    }
+    advance_logs(store, &logs).await
+}
+
+async fn advance_logs(store: &PostgresStore, moves: &[&Move]) -> Result<(), Error> {
+    let c = Columns::of(moves.iter().copied());
     let missing = sqlx::query_file_scalar!(
         "queries/cursors/advance.sql",
         &c.conversations,
@@ -142,7 +156,8 @@ pub(crate) async fn advance(store: &PostgresStore, moves: &[Move]) -> Result<(),
     devices.sort();
     devices.dedup();
     let kept = hold(&mut tx, &devices).await?;
-    let c = Columns::of(moves.iter().filter(|cursor| kept.binary_search(&cursor.device).is_ok()));
+    let held = moves.iter().copied().filter(|cursor| kept.binary_search(&cursor.device).is_ok());
+    let c = Columns::of(held);
     sqlx::query_file!(
         "queries/cursors/insert.sql",
         &c.conversations,

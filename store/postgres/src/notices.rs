@@ -41,10 +41,7 @@ async fn listening(
 }
 
 /// Writes notices for users of whom a kept session listens.
-pub(crate) async fn put(
-    connection: &mut PgConnection,
-    tellings: &[Telling],
-) -> Result<(), Error> {
+pub(crate) async fn put(connection: &mut PgConnection, tellings: &[Telling]) -> Result<(), Error> {
     let listening = listening(&mut *connection, tellings).await?;
     // In the order of the users, so that two of these cannot wait for each other in turn.
     let mut tellings: Vec<&Telling> = tellings.iter().collect();
@@ -147,10 +144,7 @@ pub(crate) async fn stop(
 }
 
 /// Moves cursors forward, those of feeds that are no log.
-pub(crate) async fn advance(
-    connection: &mut PgConnection,
-    moves: &[&Move],
-) -> Result<(), Error> {
+pub(crate) async fn advance(connection: &mut PgConnection, moves: &[&Move]) -> Result<(), Error> {
     for Move { device, mark } in moves {
         let (user, name) = (device.user.as_str(), device.device.as_str());
         let (feed, seq) = (i16::from(mark.feed.code()), signed(mark.seq.0));

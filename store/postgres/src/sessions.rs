@@ -10,7 +10,7 @@ use godwit_core::stored::{self, signed};
 use sqlx::PgConnection;
 
 use crate::error::from_driver;
-use crate::{PostgresStore, column, limits};
+use crate::{PostgresStore, column, limits, notices};
 
 /// The names of devices, as two arrays.
 pub(crate) fn names<'a>(
@@ -199,9 +199,17 @@ pub(crate) async fn change_subscriptions(
         .map_err(from_driver)?;
     }
     for (feed, scope) in &change.stop {
+        if !feed.is_log() {
+            notices::stop(&mut tx, device, *feed).await?;
+            continue;
+        }
         stop(&mut tx, device, Some(*feed), *scope).await?;
     }
     for (feed, scope) in &change.start {
+        if !feed.is_log() {
+            notices::start(&mut tx, device, *feed).await?;
+            continue;
+        }
         let (feed, conversation) = (i16::from(feed.code()), scope_column(*scope));
         sqlx::query_file!("queries/cursors/start.sql", user, name, feed, conversation)
             .execute(&mut *tx)

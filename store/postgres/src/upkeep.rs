@@ -1,12 +1,14 @@
 //! Stage 9's side of the store: the outbox, what is due for removal, and a sign of life.
 
 use godwit_core::ids::ConversationId;
+use godwit_core::limits::NOTICES_KEPT_MS;
 use godwit_core::people::KEY_KEPT_MS;
+use godwit_core::policy::INVITED_MS;
 use godwit_core::store::{Error, OutboxEvent, Prune, Pruned};
 use godwit_core::stored::{self, signed};
 
 use crate::error::from_driver;
-use crate::{PostgresStore, sessions};
+use crate::{PostgresStore, invitations, notices, sessions};
 
 /// See [`godwit_core::store::Store::outbox`].
 pub(crate) async fn outbox(store: &PostgresStore, limit: u32) -> Result<Vec<OutboxEvent>, Error> {
@@ -41,6 +43,7 @@ pub(crate) async fn outbox_done(store: &PostgresStore, ids: &[i64]) -> Result<()
 pub(crate) async fn prune(store: &PostgresStore, prune: Prune) -> Result<Pruned, Error> {
     let bodies = store.bounded(prune_bodies(store, prune)).await?;
     let keys = store.bounded(prune_keys(store, prune)).await?;
+    store.bounded(prune_notices(store, prune)).await?;
     let (sessions, more) = sessions::prune(store, prune).await?;
     Ok(Pruned { bodies, sessions, keys, more })
 }
@@ -70,6 +73,16 @@ async fn prune_keys(store: &PostgresStore, prune: Prune) -> Result<u64, Error> {
         .await
         .map_err(from_driver)?;
     Ok(keys.rows_affected())
+}
+
+/// What users were told, and whom they have asked, long ago.
+async fn prune_notices(store: &PostgresStore, prune: Prune) -> Result<(), Error> {
+    let mut tx = store.begin().await?;
+    let until_ms = prune.now_ms.saturating_sub(NOTICES_KEPT_MS);
+    notices::prune(&mut tx, until_ms, prune.rows_max).await?;
+    let until_ms = prune.now_ms.saturating_sub(INVITED_MS);
+    invitations::prune(&mut tx, until_ms, prune.rows_max).await?;
+    tx.commit().await.map_err(from_driver)
 }
 
 /// See [`godwit_core::store::Store::ping`].

@@ -1,6 +1,6 @@
 //! Changes of members, roles and details: decided and written under SQLite's write lock.
 
-use godwit_core::change::{Change, ChangeRequest, Refused, apply, decide};
+use godwit_core::change::{Change, ChangeRequest, Refused, apply, decide, tellings};
 use godwit_core::commit::{Fingerprint, Head, StoredKey};
 use godwit_core::entry::Entry;
 use godwit_core::ids::{ConversationId, Identity, UserId};
@@ -13,7 +13,7 @@ use crate::SqliteStore;
 use crate::commit::append;
 use crate::conversations::{get, join, member, put_details};
 use crate::error::from_driver;
-use crate::pack;
+use crate::{notices, pack};
 
 /// See [`godwit_core::store::Store::change`].
 pub(crate) async fn change(
@@ -59,6 +59,7 @@ pub(crate) async fn change(
     };
     let entries = [(entry, StoredKey { text: key, fingerprint: request.fingerprint() })];
     append(&mut tx, &entries, &[(conversation.id, head)]).await?;
+    notices::put(&mut tx, &tellings(&change, &entries[0].0)).await?;
     tx.commit().await?;
     let [(entry, _)] = entries;
     Ok(Ok((entry, conversation)))

@@ -7,7 +7,7 @@ use godwit_core::stored;
 
 use crate::error::from_driver;
 use crate::pack::Pack;
-use crate::{SqliteStore, limits};
+use crate::{SqliteStore, limits, notices};
 
 /// See [`godwit_core::store::Store::behind`].
 pub(crate) async fn behind(
@@ -89,8 +89,18 @@ impl SqliteStore {
 
 /// See [`godwit_core::store::Store::move_cursors`].
 pub(crate) async fn advance(store: &SqliteStore, moves: &[Move]) -> Result<(), Error> {
+    let (logs, others): (Vec<&Move>, Vec<&Move>) =
+        moves.iter().partition(|cursor| cursor.mark.feed.is_log());
+    if !others.is_empty() {
+        let mut tx = store.begin().await?;
+        notices::advance(&mut tx, &others).await?;
+        tx.commit().await?;
+    }
+    if logs.is_empty() {
+        return Ok(());
+    }
     let mut pack = Pack::new();
-    for cursor in moves {
+    for cursor in logs {
         pack.mark(cursor);
     }
     let (rows, blob) = pack.finish();

@@ -20,9 +20,11 @@ mod devices;
 mod error;
 mod files;
 mod inbox;
+mod invitations;
 mod lease;
 mod limits;
 mod log;
+mod notices;
 mod pack;
 mod people;
 mod receipts;
@@ -40,7 +42,8 @@ use godwit_core::cursor::{Behind, Feed, Move, Opened, Opening, SubscriptionChang
 use godwit_core::entry::Entry;
 use godwit_core::ids::{ConversationId, Identity, Seq, UserId};
 use godwit_core::membership::{Conversation, Member, NewConversation, Stay};
-use godwit_core::policy::Policy;
+use godwit_core::notice::{Notice, Telling};
+use godwit_core::policy::{Invited, Policy, Strangers};
 use godwit_core::store::{OutboxEvent, Page, Pending, Prune, Pruned, Range, Store};
 
 use crate::connect::Pools;
@@ -154,6 +157,30 @@ impl Store for SqliteStore {
 
     fn move_cursors<'a>(&'a self, moves: &'a [Move]) -> Pending<'a, ()> {
         Box::pin(cursors::advance(self, moves))
+    }
+
+    fn invite<'a>(
+        &'a self,
+        user: &'a UserId,
+        others: &'a [UserId],
+        strangers: &'a Strangers,
+        time_ms: u64,
+    ) -> Pending<'a, Invited> {
+        Box::pin(invitations::invite(self, user, others, strangers, time_ms))
+    }
+
+    fn tell<'a>(&'a self, tellings: &'a [Telling]) -> Pending<'a, ()> {
+        Box::pin(notices::tell(self, tellings))
+    }
+
+    fn notices<'a>(
+        &'a self,
+        device: &'a Identity,
+        feed: Feed,
+        after: Option<Seq>,
+        limit: u32,
+    ) -> Pending<'a, Option<Vec<Notice>>> {
+        Box::pin(notices::read(self, device, feed, after, limit))
     }
 
     fn outbox(&self, limit: u32) -> Pending<'_, Vec<OutboxEvent>> {

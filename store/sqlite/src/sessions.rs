@@ -10,9 +10,8 @@ use godwit_core::store::{Error, Prune};
 use godwit_core::stored::{self, signed};
 use sqlx::SqliteConnection;
 
-use crate::SqliteStore;
 use crate::error::from_driver;
-use crate::{limits, pack};
+use crate::{SqliteStore, limits, notices, pack};
 
 /// See [`godwit_core::store::Store::open_sessions`].
 pub(crate) async fn open(store: &SqliteStore, batch: &[Opening]) -> Result<Vec<Opened>, Error> {
@@ -186,9 +185,17 @@ pub(crate) async fn change_subscriptions(
         .map_err(from_driver)?;
     }
     for (feed, scope) in &change.stop {
+        if !feed.is_log() {
+            notices::stop(&mut tx, device, *feed).await?;
+            continue;
+        }
         stop(&mut tx, device, Some(*feed), *scope).await?;
     }
     for (feed, scope) in &change.start {
+        if !feed.is_log() {
+            notices::start(&mut tx, device, *feed).await?;
+            continue;
+        }
         let (feed, conversation) = (feed.code(), scope_column(*scope));
         sqlx::query_file!("queries/cursors/start.sql", user_id, device_id, feed, conversation)
             .execute(&mut *tx)

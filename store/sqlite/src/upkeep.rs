@@ -1,11 +1,13 @@
 //! Stage 9's side of the store: the outbox, what is due for removal, and a sign of life.
 
+use godwit_core::limits::NOTICES_KEPT_MS;
 use godwit_core::people::KEY_KEPT_MS;
+use godwit_core::policy::INVITED_MS;
 use godwit_core::store::{Error, OutboxEvent, Prune, Pruned};
 use godwit_core::stored::{self, signed};
 
 use crate::error::from_driver;
-use crate::{SqliteStore, pack, sessions};
+use crate::{SqliteStore, invitations, notices, pack, sessions};
 
 /// See [`godwit_core::store::Store::outbox`].
 pub(crate) async fn outbox(store: &SqliteStore, limit: u32) -> Result<Vec<OutboxEvent>, Error> {
@@ -78,6 +80,10 @@ async fn prune_keys(store: &SqliteStore, prune: Prune) -> Result<u64, Error> {
         .await
         .map_err(from_driver)?
         .rows_affected();
+    let until_ms = prune.now_ms.saturating_sub(NOTICES_KEPT_MS);
+    notices::prune(&mut tx, until_ms, prune.rows_max).await?;
+    let until_ms = prune.now_ms.saturating_sub(INVITED_MS);
+    invitations::prune(&mut tx, until_ms, prune.rows_max).await?;
     tx.commit().await?;
     Ok(keys)
 }

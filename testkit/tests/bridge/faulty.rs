@@ -11,10 +11,11 @@ use godwit_core::entry::Entry;
 use godwit_core::ids::{ConversationId, Identity, Seq, UserId};
 use godwit_core::inbox::{Checked, InboxQuery, Inboxes, Item, Marks, MarksChange};
 use godwit_core::membership::{Conversation, Member, NewConversation, Stay};
+use godwit_core::notice::{Notice, Telling};
 use godwit_core::people::{
     Claim, Device, People, Revocation, TooMany, TooManyUnseen, User, UserChange,
 };
-use godwit_core::policy::Policy;
+use godwit_core::policy::{Invited, Policy, Strangers};
 use godwit_core::receipt::{Receipt, Report, Verdict};
 use godwit_core::store::{Error, OutboxEvent, Page, Pending, Prune, Pruned, Range, Store};
 use godwit_store_sqlite::SqliteStore;
@@ -167,6 +168,11 @@ impl Store for Faulty {
         behind(device: &'a Identity, feed: Feed, after: Option<ConversationId>, limit: u32)
             -> Vec<Behind>;
         move_cursors(moves: &'a [Move]) -> ();
+        invite(user: &'a UserId, others: &'a [UserId], strangers: &'a Strangers, time_ms: u64)
+            -> Invited;
+        tell(tellings: &'a [Telling]) -> ();
+        notices(device: &'a Identity, feed: Feed, after: Option<Seq>, limit: u32)
+            -> Option<Vec<Notice>>;
         outbox(limit: u32) -> Vec<OutboxEvent>;
         outbox_done(ids: &'a [i64]) -> ();
         prune(prune: Prune) -> Pruned;

@@ -107,6 +107,7 @@ mod startup;
 mod sync;
 mod takeover;
 mod talks;
+mod told;
 mod typing;
 mod upkeep;
 mod wedge;

@@ -5,6 +5,7 @@ use godwit_proto::group::v1::group_request::Ask as GroupAsk;
 use godwit_proto::group::v1::{Create, Get, GroupReply, GroupRequest};
 use godwit_proto::presence::v1::typing;
 use godwit_testkit::chat::{Chat, about, cid_bytes, cid_text, message};
+use godwit_testkit::server::Options;
 use serde_json::{Value, json};
 
 use super::side::Side;
@@ -15,6 +16,48 @@ in_both_versions!(
     a_key_is_good_for_one_message,
     a_block_closes_a_direct_conversation,
 );
+
+in_both_versions!(with measured: strangers_are_asked_in_measure);
+
+fn measured() -> Options {
+    Options::default()
+        .with("GODWIT__POLICY__STRANGERS_PER_DAY", "3")
+        .with("GODWIT__POLICY__GROUP_MEMBERS_MAX", "5")
+}
+
+/// Nobody drags a crowd into groups; who has answered is no stranger, and operators are not bound.
+async fn strangers_are_asked_in_measure(side: Side<'_>) {
+    let ids = side.ids(&["b0", "b1", "b2", "b3", "b4", "b5", "b6"]);
+    let group = |members: &[String]| {
+        GroupAsk::Create(Create { direct: false, members: members.to_vec(), details: None })
+    };
+    let mut alice = side.chat("alice", "phone").await;
+    let cid = made(&alice.groups("", group(&ids[..3])).await);
+    // The same people again are no more people.
+    made(&alice.groups("", group(&ids[..2])).await);
+    let add = |id: &str| godwit_testkit::chat::add(&[id], Role::Member);
+    assert_eq!(alice.groups(&cid, add(&ids[3])).await.code, 0x87);
+    for ask in [direct(&ids[3]), group(&ids[3..4])] {
+        let refused = alice.groups("", ask).await;
+        assert_eq!((refused.code, refused.group), (0x87, None), "{}", refused.reason);
+    }
+    // Who speaks to her is no stranger.
+    let mut known = side.chat("b0", "phone").await;
+    let pair = made(&known.groups("", direct(&side.id("alice"))).await);
+    known.say(&pair, "hello alice").await;
+    assert_eq!(alice.groups(&cid, add(&ids[3])).await.code, 0);
+    assert_eq!(alice.groups("", direct(&ids[4])).await.code, 0x87);
+    // A group larger than people make is the operators'.
+    let refused = alice.groups("", group(&ids[..6])).await;
+    assert_eq!(refused.code, 0x99, "{}", refused.reason);
+    let names = ["alice", "b0", "b1", "b2", "b3", "b4", "b5", "b6"];
+    assert_eq!(alice.look(&side.group(&names).await).await.member_count, 8);
+    let body = json!({ "kind": "group", "members": [ids[5]] });
+    assert_eq!(
+        side.rest("alice").await.post("/v1/conversations", &body).await.problem(403),
+        "forbidden"
+    );
+}
 
 fn direct(with: &str) -> GroupAsk {
     GroupAsk::Create(Create { direct: true, members: vec![with.to_owned()], details: None })

@@ -12,7 +12,9 @@ async fn settings_are_in_force_at_once() {
     assert_eq!(reply.ok(200), json!({"share_reads": true, "share_presence": false}));
     let seen = reply.header("etag").unwrap().to_owned();
     let user = godwit_core::ids::UserId::new("alice").unwrap();
-    assert_eq!(world.signals(), [Signal::UserChanged { user }]);
+    let told = world.signals();
+    assert_eq!(told[0], Signal::UserChanged { user });
+    assert!(matches!(told[1..], [Signal::Told(_)]), "and the own devices: {told:?}");
 
     let state: &[(&str, &str)] = &[("If-Match", &seen)];
     let patch = |headers, body| world.ask_with("PATCH", "/v1/settings", &alice, headers, body);

@@ -1,0 +1,76 @@
+//! Whom users ask into conversations without being known to them.
+
+use std::collections::BTreeSet;
+
+use godwit_core::ids::UserId;
+use godwit_core::policy::{INVITED_MS, Invited, Strangers};
+use godwit_core::store::Error;
+use godwit_core::stored::{self, signed};
+use sqlx::PgConnection;
+
+use crate::PostgresStore;
+use crate::error::from_driver;
+
+/// See [`godwit_core::store::Store::invite`].
+pub(crate) async fn invite(
+    store: &PostgresStore,
+    user: &UserId,
+    others: &[UserId],
+    strangers: &Strangers,
+    time_ms: u64,
+) -> Result<Invited, Error> {
+    let mut tx = store.begin().await?;
+    let (name, since_ms) = (user.as_str(), signed(time_ms.saturating_sub(INVITED_MS)));
+    sqlx::query_file!("queries/invitations/hold.sql", name)
+        .fetch_one(&mut *tx)
+        .await
+        .map_err(from_driver)?;
+    let recent = sqlx::query_file_scalar!("queries/invitations/recent.sql", name, since_ms)
+        .fetch_all(&mut *tx)
+        .await
+        .map_err(from_driver)?;
+    let all: Vec<&str> =
+        recent.iter().map(String::as_str).chain(others.iter().map(UserId::as_str)).collect();
+    let unknown = unknown(&mut tx, name, &all).await?;
+    let invited = strangers.judge(others, &unknown);
+    let new: Vec<&str> =
+        others.iter().filter(|user| unknown.contains(*user)).map(UserId::as_str).collect();
+    if invited == Invited::Yes && !new.is_empty() {
+        let time_ms = signed(time_ms);
+        sqlx::query_file!("queries/invitations/put.sql", name, &new as &[&str], time_ms, since_ms)
+            .execute(&mut *tx)
+            .await
+            .map_err(from_driver)?;
+        tx.commit().await.map_err(from_driver)?;
+    }
+    Ok(invited)
+}
+
+/// Who of them does not know the user.
+async fn unknown(
+    connection: &mut PgConnection,
+    user: &str,
+    among: &[&str],
+) -> Result<BTreeSet<UserId>, Error> {
+    sqlx::query_file_scalar!("queries/invitations/strangers.sql", user, among as &[&str])
+        .fetch_all(connection)
+        .await
+        .map_err(from_driver)?
+        .iter()
+        .map(|name| stored::user(name))
+        .collect()
+}
+
+/// Forgets what was asked up to a time, at most `rows_max`.
+pub(crate) async fn prune(
+    connection: &mut PgConnection,
+    until_ms: u64,
+    rows_max: u32,
+) -> Result<(), Error> {
+    let until_ms = signed(until_ms);
+    sqlx::query_file!("queries/invitations/prune.sql", until_ms, i64::from(rows_max))
+        .execute(connection)
+        .await
+        .map_err(from_driver)?;
+    Ok(())
+}
