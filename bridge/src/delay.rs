@@ -122,6 +122,7 @@ mod tests {
             group_version: None,
             previous_chain: None,
             expiry_s: None,
+            key: None,
         };
         Delayed { conversation: ConversationId([1; 16]), draft, ack: Ack::NONE }
     }

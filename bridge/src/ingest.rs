@@ -52,6 +52,8 @@ pub(crate) struct Draft {
     pub(crate) group_version: Option<u64>,
     pub(crate) previous_chain: Option<[u8; ChainHash::WIRE_LEN]>,
     pub(crate) expiry_s: Option<u32>,
+    /// The server's own key, for a send whose client gave one elsewhere (REST).
+    pub(crate) key: Option<MessageId>,
 }
 
 fn malformed(reason: impl Into<std::borrow::Cow<'static, str>>) -> Outcome {
@@ -90,6 +92,7 @@ fn draft(send: wire::Send, cmid: &ClientMessageId) -> Result<Draft, Outcome> {
         group_version: send.group_version,
         previous_chain,
         expiry_s: (send.expiry_s > 0).then_some(send.expiry_s),
+        key: None,
     })
 }
 
@@ -182,6 +185,7 @@ pub(crate) fn draft_from_plain(
         group_version: None,
         previous_chain: None,
         expiry_s: properties.and_then(|p| p.expiry_s),
+        key: None,
     })
 }
 
@@ -204,7 +208,7 @@ pub(crate) fn into_send(
     Ok(Send {
         conversation,
         from: from.clone(),
-        key: draft.cmid.map_or(SendKey::Server(message_id), SendKey::Client),
+        key: draft.cmid.map_or(SendKey::Server(draft.key.unwrap_or(message_id)), SendKey::Client),
         message_id,
         act: draft.act,
         body: draft.body,

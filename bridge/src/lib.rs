@@ -16,6 +16,8 @@
 //! [`large`] takes the fan-out of large groups out of stages 6 and 7, [`notices`] tells devices in
 //! the background of it; [`rates`] bounds stage 3.
 //!
+//! [`direct`]: REST sends the same way, without a connection.
+//!
 //! What is asked goes another way: [`query`] answers `q/{method}`, [`control`] creates and changes
 //! conversations, for `q/groups` and for REST alike, in turn with the commits.
 //!
@@ -38,6 +40,7 @@ mod committer;
 mod control;
 mod cursors;
 mod delay;
+mod direct;
 mod directory;
 mod drain;
 mod events;
@@ -79,7 +82,9 @@ mod wire;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use godwit_core::bus::{Announce, Announcement, Commits, Control, Cut, Listen, Signal, Stream};
+use godwit_core::bus::{
+    Announce, Announcement, Commits, Control, Cut, Listen, Post, Signal, Stream,
+};
 use godwit_core::change::{ChangeRequest, Refused};
 use godwit_core::cursor::{Feed, Opened, Opening};
 use godwit_core::edge::{Begin, Begun, Code, Downlink, Outcome, Task, Upstream};
@@ -355,6 +360,10 @@ impl Control for Bridge {
 
     fn tell(&self, telling: Telling) -> Pending<'_, ()> {
         Box::pin(told::tell(&self.inner, telling))
+    }
+
+    fn send(&self, post: Post) -> Task<'_, Outcome> {
+        Box::pin(direct::send(&self.inner, post))
     }
 
     fn report<'a>(&'a self, report: &'a Report) -> Pending<'a, Verdict> {

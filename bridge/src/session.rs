@@ -268,7 +268,7 @@ impl DeviceSession {
     }
 
     /// Stage 3.
-    fn ingest(
+    pub(crate) fn ingest(
         self: &Arc<Self>,
         conversation: ConversationId,
         draft: Result<ingest::Draft, ingest::Bad>,

@@ -3,9 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use crate::change::{ChangeRequest, Refused};
+use crate::commit::Act;
+use crate::edge::Outcome;
 use crate::entry::Entry;
-use crate::ids::{ConversationId, DeviceId, UserId};
+use crate::ids::{ConversationId, DeviceId, Identity, MessageId, UserId};
 use crate::membership::{Conversation, NewConversation};
 use crate::notice::Telling;
 use crate::receipt::Cursors;
@@ -80,6 +84,25 @@ pub enum Presence {
     },
 }
 
+/// A message that the control plane sends for a device.
+#[derive(Debug, Clone)]
+pub struct Post {
+    /// Where.
+    pub conversation: ConversationId,
+    /// Who.
+    pub from: Identity,
+    /// Sent again with the same key it is the same message.
+    pub key: MessageId,
+    /// What is done.
+    pub act: Act,
+    /// Opaque.
+    pub body: Bytes,
+    /// Refused when the group version is another.
+    pub group_version: Option<u64>,
+    /// Seconds after which the body goes.
+    pub expiry_s: Option<u32>,
+}
+
 /// Tells every bridge of committed entries (stage 6) and of what passes.
 ///
 /// An announcement is speed, nothing else: a hint with the payload in it. Any of them may be lost,
@@ -116,6 +139,11 @@ pub trait Control: Send + Sync + 'static {
     /// Tells the other devices of a user what one has set: those that are connected at once, kept
     /// sessions on their return too.
     fn tell(&self, telling: Telling) -> Pending<'_, ()>;
+
+    /// Sends as a device does on `s/{cid}` (MQTT 5): the same rates, the same commit. Answers what its
+    /// PUBACK would say; an answer that is withheld means that nothing is known, and that the same post
+    /// may be sent again.
+    fn send(&self, post: Post) -> crate::edge::Task<'_, Outcome>;
 
     /// Moves the user's cursors as a device's report would, and tells others.
     fn report<'a>(

@@ -190,6 +190,9 @@ impl SendKey {
     }
 }
 
+/// Why a stranger may not send; also when there is no such conversation.
+pub const NO_MEMBER: &str = "not a member of this conversation";
+
 /// What became of a send. Everything but `Accepted` means that nothing was stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fate {

@@ -284,7 +284,7 @@ impl Ack {
     /// For a QoS 0 publish: the answer goes nowhere.
     pub const NONE: Self = Self(None);
 
-    /// The answer to `ticket` goes to `link`. Only the broker makes these.
+    /// The answer to `ticket` goes to `link`. Made by the broker, and for sends without a connection.
     #[must_use]
     pub fn new(link: Arc<dyn Downlink>, ticket: u32) -> Self {
         Self(Some((link, ticket)))

@@ -154,7 +154,7 @@ pub(crate) const START_RETRY: (Duration, Duration) =
 pub(crate) const MEND_WAIT_MAX: Duration = Duration::from_secs(2);
 
 /// Items of one page over REST, of every list; the core's bound for pages of a log and of an inbox.
-/// More are clamped to it.
+/// A request for more is refused.
 pub(crate) const PAGE_ITEMS_MAX: u32 = godwit_core::limits::PAGE_ENTRIES_MAX;
 
 /// How long `godwit dev`'s own tokens live.

@@ -3,7 +3,8 @@
 use std::collections::{HashMap, HashSet};
 
 use super::{
-    Act, Earlier, Fate, Head, KEY_REUSED, Loaded, Plan, Send, SendKey, Standing, StoredKey, Target,
+    Act, Earlier, Fate, Head, KEY_REUSED, Loaded, NO_MEMBER, Plan, Send, SendKey, Standing,
+    StoredKey, Target,
 };
 use crate::entry::{Entry, EntryKind, NewEntry};
 use crate::ids::{ConversationId, Seq, UserId};
@@ -43,7 +44,7 @@ pub fn plan(batch: &[Send], loaded: Loaded, policy: &Policy) -> Plan {
         }
         let standing = members.get(&(id, send.from.user.clone()));
         let (Some(head), Some(standing)) = (heads.get_mut(&id), standing) else {
-            plan.fates.push(Fate::Forbidden("not a member of this conversation"));
+            plan.fates.push(Fate::Forbidden(NO_MEMBER));
             continue;
         };
         let mut target = targets.get(&place).cloned();
@@ -114,8 +115,12 @@ fn refuse(
         act => {
             // What the sender cannot see is as good as nothing.
             let seq = act.target()?;
+            // But what one has said oneself, in an earlier stay, may be taken back.
             let target = target.filter(|t| {
-                t.kind == EntryKind::Message && seq <= head.seq && seq > standing.visible_seq
+                let own = matches!(act, Act::Delete { .. }) && t.sender == send.from.user;
+                t.kind == EntryKind::Message
+                    && seq <= head.seq
+                    && (seq > standing.visible_seq || own)
             });
             match target {
                 None => Some(Fate::Malformed("target: there is no message at that place")),

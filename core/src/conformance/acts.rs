@@ -258,6 +258,24 @@ pub async fn only_a_message_that_is_there_and_seen_is_a_target(store: &dyn Store
     );
 }
 
+/// What one has said oneself may be taken back after leaving and coming back, though it is not seen any
+/// more; nothing else may be done about it.
+pub async fn ones_own_of_an_earlier_stay_may_be_deleted(store: &dyn Store) {
+    group(store, cid(1), &["alice", "bob"]).await;
+    say(store, cid(1), "bob:d", 2).await;
+    say(store, cid(1), "alice:d", 1).await;
+    changed(store, cid(1), remove(&["bob"])).await;
+    let fate = commit_one(store, about(cid(1), "bob:d", "out", delete(1))).await;
+    assert!(matches!(fate, Fate::Forbidden(_)), "{fate:?}");
+    changed(store, cid(1), add(&["bob"])).await;
+    for (key, act) in [("e", edit(1)), ("r", react(1)), ("d", delete(3))] {
+        let fate = commit_one(store, about(cid(1), "bob:d", key, act)).await;
+        assert!(matches!(fate, Fate::Malformed(_)), "{fate:?}");
+    }
+    place_of(store, about(cid(1), "bob:d", "back", delete(1))).await;
+    assert!(log_above(store, cid(1), 0).await[0].body_gone);
+}
+
 /// With the whole history open, a newcomer may react to what was before.
 pub async fn an_open_history_is_a_target_too(store: &dyn Store) {
     ground(store).await;

@@ -63,6 +63,7 @@ macro_rules! store_conformance {
                 in_a_direct_conversation_both_pin_and_delete_their_own
                 windows_end_at_the_policys_time
                 only_a_message_that_is_there_and_seen_is_a_target
+                ones_own_of_an_earlier_stay_may_be_deleted
                 an_open_history_is_a_target_too
                 edits_and_reactions_are_counted
                 a_reaction_can_always_be_taken_back

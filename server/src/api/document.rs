@@ -11,6 +11,7 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement
 
 use super::asked::IDEMPOTENCY_KEY;
 use super::problem::Kind;
+use crate::limits::PAGE_ITEMS_MAX;
 
 /// The document as it is served.
 #[derive(Debug, Clone)]
@@ -26,9 +27,16 @@ impl Document {
             for (method, operation) in item.as_object_mut().into_iter().flatten() {
                 let Some(operation) = operation.as_object_mut() else { continue };
                 name(operation);
+                patterns(operation);
                 if path.starts_with("/v1/") {
                     complete(path, method, operation);
                 }
+            }
+        }
+        for (pointer, pattern) in FIELDS {
+            let pointer = format!("/components/schemas/{pointer}");
+            if let Some(field) = document.pointer_mut(&pointer).and_then(Value::as_object_mut) {
+                field.insert("pattern".to_owned(), json!(pattern));
             }
         }
         let tags = TAGS.map(|(name, about)| json!({"name": name, "description": about}));
@@ -58,7 +66,7 @@ fn described(mut document: OpenApi) -> OpenApi {
     document.info.version = env!("CARGO_PKG_VERSION").to_owned();
     document.info.description = Some(
         "Conversations, members, inboxes, receipts, users and devices, for apps' servers, devices \
-         and operators. Messages themselves are sent and delivered over MQTT.\n\nA device's token \
+         and operators. Messages are delivered over MQTT; they may be sent here, too.\n\nA device's token \
          does what its user may; the admin token does all, and names the user by ?user= where \
          something is a user's own. Refusals are problem+json (RFC 9457); `code` is for programs. \
          Lists come by pages: ask on with cursor set to next.\n\nA change may be repeated safely \
@@ -93,6 +101,52 @@ const TAGS: [(&str, &str); 10] = [
     ("operation", "Health, metrics, and this document."),
 ];
 
+/// 16 bytes in base64url without padding: the last character holds two bits only.
+const ID16: &str = "^[A-Za-z0-9_-]{21}[AQgw]$";
+
+/// A user id, a device id.
+const NAME: &str = r"^(?!\.{1,2}$)[A-Za-z0-9_.-]{1,64}$";
+
+/// What parameters of these names look like, wherever they stand.
+const PARAMETERS: [(&str, &str); 5] = [
+    ("cid", ID16),
+    ("user", NAME),
+    ("device", NAME),
+    ("peer", NAME),
+    ("cursor", "^[A-Za-z0-9_-]+$"),
+];
+
+/// What fields of answers and requests look like.
+const FIELDS: [(&str, &str); 11] = [
+    ("InboxItem/properties/id", ID16),
+    ("ConversationSummary/properties/id", ID16),
+    ("Entry/properties/mid", ID16),
+    ("Entry/properties/from", NAME),
+    ("Entry/properties/device", NAME),
+    ("SentMessage/properties/conversation", ID16),
+    ("SentMessage/properties/mid", ID16),
+    ("User/properties/id", NAME),
+    ("NewUser/properties/id", NAME),
+    ("Profile/properties/id", NAME),
+    ("Device/properties/device", NAME),
+];
+
+/// Says what ids, cursors and limits look like.
+fn patterns(operation: &mut Map<String, Value>) {
+    let parameters = operation.get_mut("parameters").and_then(Value::as_array_mut);
+    for parameter in parameters.into_iter().flatten() {
+        let name = parameter["name"].as_str().unwrap_or_default().to_owned();
+        let Some(schema) = parameter["schema"].as_object_mut() else { continue };
+        if let Some((_, pattern)) = PARAMETERS.iter().find(|(known, _)| *known == name) {
+            schema.insert("pattern".to_owned(), json!(pattern));
+        }
+        if name == "limit" {
+            schema.insert("minimum".to_owned(), json!(1));
+            schema.insert("maximum".to_owned(), json!(PAGE_ITEMS_MAX));
+        }
+    }
+}
+
 /// Handlers have short names, each within its module: with the group's they are unique.
 fn name(operation: &mut Map<String, Value>) {
     let group = operation.get("tags").and_then(|tags| tags[0].as_str()).unwrap_or_default();
@@ -126,7 +180,9 @@ fn complete(path: &str, method: &str, operation: &mut Map<String, Value>) {
             parameters.push(json!({
                 "name": IDEMPOTENCY_KEY, "in": "header", "required": false,
                 "description": "makes a repetition of the same request safe",
-                "schema": {"type": "string", "minLength": 1, "maxLength": 64},
+                "schema": {
+                    "type": "string", "minLength": 1, "maxLength": 64, "pattern": "^[!-~]{1,64}$",
+                },
             }));
         }
     }

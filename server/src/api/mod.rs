@@ -40,6 +40,7 @@ mod rates;
 mod receipts;
 mod request;
 mod router;
+mod send;
 pub(crate) mod serve;
 mod settings;
 #[cfg(test)]

@@ -8,10 +8,16 @@ use super::request;
 use crate::limits::PAGE_ITEMS_MAX;
 
 /// How many items, from the query's text: 1 to [`PAGE_ITEMS_MAX`], which it is when the query does not
-/// say; more are clamped.
+/// say. Anything else is refused: who asks for more would take the page for all there is.
 pub(crate) fn limit(text: Option<&str>) -> Result<u32, Problem> {
     let asked = request::number(text, "limit", PAGE_ITEMS_MAX.into())?;
-    Ok(u32::try_from(asked).unwrap_or(u32::MAX).clamp(1, PAGE_ITEMS_MAX))
+    u32::try_from(asked).ok().filter(|limit| (1..=PAGE_ITEMS_MAX).contains(limit)).ok_or_else(
+        || {
+            Problem::bad(format!(
+                "limit in the query must be from 1 to {PAGE_ITEMS_MAX}; ask on with what next says"
+            ))
+        },
+    )
 }
 
 /// Writes a place of the list `list`.
@@ -67,13 +73,13 @@ mod tests {
     }
 
     #[test]
-    fn limits_are_clamped() {
-        for (text, expected) in
-            [(None, 100), (Some("0"), 1), (Some("7"), 7), (Some("999999999999"), 100)]
-        {
+    fn limits_beyond_the_bounds_are_refused() {
+        for (text, expected) in [(None, 100), (Some("1"), 1), (Some("7"), 7), (Some("100"), 100)] {
             assert_eq!(limit(text).ok(), Some(expected), "{text:?}");
         }
-        assert!(limit(Some("-1")).is_err());
+        for bad in ["-1", "0", "101", "999999999999", "x"] {
+            assert!(limit(Some(bad)).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -19,7 +19,7 @@ use super::problem::{Kind, Problem};
 use super::rates::origin;
 use super::{
     Api, audited, blocks, conversations, cors, devices, docs, health, inbox, login, members,
-    messages, receipts, settings, users,
+    messages, receipts, send, settings, users,
 };
 use crate::limits::{HTTP_BODY_BYTES_MAX, HTTP_REQUEST_TIME_MAX};
 use crate::metrics::{HTTP_REQUEST_SECONDS, HTTP_REQUESTS};
@@ -67,7 +67,7 @@ fn documented() -> OpenApiRouter<Arc<Api>> {
     OpenApiRouter::new()
         .routes(routes!(conversations::create, conversations::list))
         .routes(routes!(conversations::show, conversations::patch))
-        .routes(routes!(messages::list))
+        .routes(routes!(messages::list, send::create))
         .routes(routes!(messages::pins))
         .routes(routes!(members::list, members::add))
         .routes(routes!(members::patch, members::remove))
@@ -76,7 +76,8 @@ fn documented() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(inbox::list))
         .routes(routes!(inbox::show, inbox::patch))
         .routes(routes!(users::create))
-        .routes(routes!(users::show, users::patch))
+        .routes(routes!(users::show, users::patch, users::remove))
+        .routes(routes!(users::profile))
         .routes(routes!(users::password))
         .routes(routes!(users::suspend, users::lift))
         .routes(routes!(login::login))

@@ -132,7 +132,11 @@ pub(super) async fn change_user(
     to_end(async move {
         let changed = api.store.change_user(&user, &change).await?;
         let changed = changed.map_err(|now| Problem::changed(etag::of_version(now.version)))?;
-        if change.password_hash.is_some() || change.suspended.is_some() || change.revoke {
+        if change.password_hash.is_some()
+            || change.suspended.is_some()
+            || change.revoke
+            || change.delete
+        {
             api.revoked().await;
         }
         api.forget(&[&user]);

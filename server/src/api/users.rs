@@ -6,19 +6,23 @@ use axum::Json;
 use axum::extract::{FromRequest as _, FromRequestParts as _, Path, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use godwit_core::ids::UserId;
+use godwit_core::change::{Ask, ChangeRequest, Refused};
+use godwit_core::commit::SendKey;
+use godwit_core::ids::{Identity, UserId};
 use godwit_core::people::{User, UserChange};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::asked::{self, Asked, Key};
 use super::caller::Caller;
+use super::change::to_end;
 use super::etag::{self, IfMatch};
 use super::problem::{Kind, Problem};
 use super::rates::origin;
 use super::settings::change_user;
 use super::{Api, request};
 use crate::clock;
+use crate::limits::PAGE_ITEMS_MAX;
 use crate::secret::Secret;
 
 /// A user.
@@ -350,4 +354,101 @@ async fn set_suspended(
     }
     let change = UserChange { suspended: Some(on), ..UserChange::default() };
     Ok(shown(&change_user(api, user, change, &asked.if_match).await?))
+}
+
+/// What others see of a user.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Profile {
+    id: String,
+    /// For people; may be empty.
+    name: String,
+}
+
+/// What others see of a user: for members of a conversation with it, the user itself and operators.
+#[utoipa::path(
+    get, path = "/v1/users/{user}/profile", tag = "users",
+    params(("user" = String, Path, description = "the user's id")),
+    responses(
+        (status = 200, description = "here it is", body = Profile),
+        (status = 404, description = "nobody with whom the caller shares a conversation", body = Problem),
+    ),
+)]
+pub(super) async fn profile(
+    State(api): State<Arc<Api>>,
+    caller: Caller,
+    Path(user): Path<String>,
+) -> Result<Json<Profile>, Problem> {
+    let user = request::user_id(&user, "the path")?;
+    let seen = match caller.identity() {
+        None => true,
+        Some(identity) if identity.user == user => true,
+        Some(identity) => {
+            let among = std::slice::from_ref(&user);
+            !api.store.acquainted(&identity.user, among).await?.is_empty()
+        }
+    };
+    if !seen {
+        let detail = "no user of that id with whom the caller shares a conversation";
+        return Err(Problem::new(Kind::NotFound, detail));
+    }
+    let known = api.store.user(&user).await?;
+    Ok(Json(Profile { id: user.to_string(), name: known.name }))
+}
+
+/// Deletes a user: oneself, or any with the admin token. The user leaves all conversations (messages
+/// stay, with its id), is suspended for good, and name, password, settings and devices are
+/// forgotten; nobody gets its id. Direct conversations stay with the other one. A group is never without an owner: give the group on first (409).
+/// What was done when it is refused or lost stays done, and the same request does the rest.
+#[utoipa::path(
+    delete, path = "/v1/users/{user}", tag = "users",
+    params(("user" = String, Path, description = "the user's id")),
+    responses(
+        (status = 204, description = "deleted"),
+        (status = 403, description = "another user", body = Problem),
+        (status = 409, description = "the only owner of a group with other members", body = Problem),
+    ),
+)]
+pub(super) async fn remove(
+    State(api): State<Arc<Api>>,
+    Path(user): Path<String>,
+    asked: Asked,
+) -> Result<StatusCode, Problem> {
+    let user = own(&asked.caller, &user)?;
+    asked.claim(&api).await?;
+    let actor = asked.caller.identity().cloned();
+    to_end(async move {
+        leave_all(&api, &user, actor.as_ref()).await?;
+        let change = UserChange { delete: true, ..UserChange::default() };
+        change_user(&api, user, change, &IfMatch::Any).await?;
+        Ok(StatusCode::NO_CONTENT)
+    })
+    .await
+}
+
+/// Takes a user out of every conversation, one change each.
+async fn leave_all(api: &Arc<Api>, user: &UserId, actor: Option<&Identity>) -> Result<(), Problem> {
+    let mut after = None;
+    loop {
+        let page = api.store.conversations_of(user, after, PAGE_ITEMS_MAX).await?;
+        let Some(last) = page.last().map(|conversation| conversation.id) else { return Ok(()) };
+        for conversation in &page {
+            let time_ms = clock::now_ms();
+            let message_id = clock::message_id(time_ms).map_err(|_| Problem::no_randomness())?;
+            let request = ChangeRequest {
+                conversation: conversation.id,
+                actor: actor.cloned(),
+                ask: Ask::Remove { users: vec![user.clone()] },
+                stamp: None,
+                key: SendKey::Server(message_id),
+                message_id,
+                time_ms,
+            };
+            match api.control.change(&request).await? {
+                // A direct conversation has two members for good; it ends with its user.
+                Ok(_) | Err(Refused::Direct | Refused::NoMember(_) | Refused::Unknown) => {}
+                Err(refused) => return Err(refused.into()),
+            }
+        }
+        after = Some(last);
+    }
 }

@@ -3,8 +3,10 @@
 use std::collections::BTreeSet;
 
 use godwit_testkit::rest::Caller;
+use godwit_testkit::wire::Version;
 use serde_json::{Value, json};
 
+use super::payload;
 use super::side::Side;
 use super::world::World;
 
@@ -13,6 +15,7 @@ on_both_stores!(
     a_state_that_is_over_is_refused,
     lists_come_in_pages,
     groups_are_ruled_over_rest_too,
+    what_is_sent_over_rest_reaches_devices_once,
 );
 
 /// Sets what a person lets others see: `share_reads` or `share_presence`.
@@ -173,8 +176,40 @@ async fn lists_come_in_pages(world: World) {
     ] {
         assert_eq!(carol.get(&bad).await.problem(400), "bad_request", "{bad}");
     }
-    let all = carol.get(&format!("{path}?limit=100000")).await.expect(200);
+    assert_eq!(carol.get(&format!("{path}?limit=101")).await.problem(400), "bad_request");
+    let all = carol.get(&format!("{path}?limit=100")).await.expect(200);
     assert_eq!((all["members"].as_array().map(Vec::len), &all["next"]), (Some(26), &Value::Null));
+}
+
+/// A message over REST goes the way of any other; when its answer is lost, the same request with the same
+/// key finds it.
+async fn what_is_sent_over_rest_reaches_devices_once(world: World) {
+    let alice = caller(&world, "alice", "phone").await;
+    let mut bob = world.probe(Version::V5, "bob", "phone").await;
+    bob.subscribe("m/#").await;
+    let cid = world.c().trim_start_matches("c/").to_owned();
+    let path = format!("/v1/conversations/{cid}/messages");
+    let post = async |key: &str, text: &str| {
+        let headers = [("Idempotency-Key", key)];
+        alice.ask("POST", &path, &headers, Some(&json!({ "text": text }))).await
+    };
+    for n in 0..5 {
+        let (key, text) = (format!("k-{n}"), format!("message {n}"));
+        // Whoever asks hangs up at some moment; what became of it is found by asking again.
+        let wait = std::time::Duration::from_micros(300 * n);
+        let _ = tokio::time::timeout(wait, post(&key, &text)).await;
+        let sent = post(&key, &text).await.expect(201);
+        let again = post(&key, &text).await.expect(201);
+        assert_eq!((&again["mid"], &again["seq"]), (&sent["mid"], &sent["seq"]));
+        assert_eq!(again["duplicate"], true);
+        let got = payload::entry(&bob.recv_on("m/").await.payload);
+        assert_eq!((got.body.as_ref(), got.sender.as_str()), (text.as_bytes(), "alice"));
+        assert_eq!(Some(got.seq), sent["seq"].as_u64());
+        assert_eq!(post(&key, "another").await.problem(422), "key_reused");
+    }
+    assert_eq!(head(&world, &cid).await, 5, "each once");
+    let mallory = caller(&world, "mallory", "phone").await;
+    assert_eq!(mallory.post(&path, &json!({ "text": "x" })).await.problem(404), "not_found");
 }
 
 async fn groups_are_ruled_over_rest_too(world: World) {

@@ -152,3 +152,30 @@ async fn the_viewer_comes_from_here_alone() {
         assert!(policy.starts_with("default-src 'none'") && !policy.contains("unsafe"), "{policy}");
     }
 }
+
+#[tokio::test]
+async fn ids_cursors_and_limits_have_patterns() {
+    let world = World::new().await;
+    let document = document(&world).await;
+    for (path, method, operation) in operations(&document) {
+        for parameter in operation["parameters"].as_array().into_iter().flatten() {
+            let (name, schema) = (parameter["name"].as_str().unwrap(), &parameter["schema"]);
+            let what = format!("{method} {path}: {name}: {schema}");
+            match name {
+                "cid" | "user" | "device" | "cursor" | "Idempotency-Key" => {
+                    assert!(schema["pattern"].is_string(), "{what}");
+                }
+                "limit" => assert_eq!(
+                    (&schema["minimum"], &schema["maximum"]),
+                    (&json!(1), &json!(100)),
+                    "{what}"
+                ),
+                _ => {}
+            }
+        }
+    }
+    for (schema, field) in [("ConversationSummary", "id"), ("Entry", "mid"), ("Device", "device")] {
+        let field = &document["components"]["schemas"][schema]["properties"][field];
+        assert!(field["pattern"].is_string(), "{schema}: {field}");
+    }
+}

@@ -38,8 +38,8 @@ async fn messages_come_by_pages() {
     for (query, expected, next) in [
         ("?limit=2", vec![1, 2], json!(2)),
         ("?after=2&limit=2", vec![3, 4], Value::Null),
-        ("?after=3&limit=1000000", vec![4], Value::Null),
-        ("?limit=0", vec![1], json!(1)),
+        ("?after=3&limit=100", vec![4], Value::Null),
+        ("?limit=1", vec![1], json!(1)),
         ("?after=99", vec![], Value::Null),
         ("?after=18446744073709551615", vec![], Value::Null),
         ("?before=3", vec![1, 2], Value::Null),
@@ -58,6 +58,8 @@ async fn messages_come_by_pages() {
         ("?after=-1", "after in the query must be a whole number"),
         ("?before=x", "before in the query must be a whole number"),
         ("?limit=x", "limit in the query"),
+        ("?limit=0", "from 1 to 100"),
+        ("?limit=101", "from 1 to 100"),
         ("?order=down", "must be asc or desc"),
         ("?from=3", "unknown field `from`, expected one of `after`"),
     ] {
@@ -129,4 +131,61 @@ async fn every_kind_of_entry_is_shown() {
     assert_eq!(world.get(&path, &carol).await.ok(200), json!({"pins": []}));
     let eve = world.token("eve:phone");
     world.get(&path, &eve).await.refused(404, "not_found", "no conversation");
+}
+
+#[tokio::test]
+async fn a_message_is_sent_once_for_a_key() {
+    let world = World::new().await;
+    let cid = id(&world.create(ADMIN, "group", &["alice", "bob"]).await);
+    let path = format!("/v1/conversations/{cid}/messages");
+    let (alice, bob) = (world.token("alice:phone"), world.token("bob:phone"));
+    let key: &[(&str, &str)] = &[("Idempotency-Key", "m-1")];
+    let body = r#"{"text":"hi","mentions":["bob","bob"]}"#;
+    let first = world.ask_with("POST", &path, &alice, key, body).await;
+    let sent = first.ok(201);
+    assert_eq!((&sent["seq"], &sent["duplicate"]), (&json!(1), &json!(false)));
+    let again = world.ask_with("POST", &path, &alice, key, body).await.ok(201);
+    assert_eq!((&again["mid"], &again["seq"]), (&sent["mid"], &sent["seq"]));
+    assert_eq!(again["duplicate"], true);
+    let other = world.ask_with("POST", &path, &alice, key, r#"{"text":"ho"}"#).await;
+    other.refused(422, "key_reused", "another request");
+    // Without a key each one is another; an operator sends for a user.
+    world.ask("POST", &path, &bob, r#"{"body":"AP8=","reply_to":1}"#).await.ok(201);
+    let bot = world.ask("POST", &format!("{path}?user=bob"), ADMIN, r#"{"text":"bot"}"#).await;
+    assert_eq!(bot.ok(201)["seq"], 3);
+    // The test reads headers in lower case.
+    let place = format!("{}?after=0&limit=1", path.to_lowercase());
+    assert_eq!(first.header("location"), Some(place.as_str()));
+    let list = world.get(&path, &alice).await.ok(200);
+    let shown = |i: usize, field: &str| list["messages"][i][field].clone();
+    assert_eq!(list["messages"].as_array().unwrap().len(), 3);
+    assert_eq!((shown(0, "text"), shown(0, "mentions")), (json!("hi"), json!(["bob"])));
+    assert_eq!((shown(0, "mid"), shown(0, "device")), (sent["mid"].clone(), json!("phone")));
+    assert_eq!((shown(1, "body"), shown(1, "reply_to")), (json!("AP8="), json!(1)));
+    assert_eq!((shown(2, "from"), shown(2, "device")), (json!("bob"), json!("rest")));
+    assert_eq!(world.heard.announced.lock().len(), 3, "devices are told as of any send");
+
+    let long = json!({"text": "x".repeat(262_145)}).to_string();
+    for (token, body, status, code, part) in [
+        (&alice, "{}", 400, "bad_request", "either text or body"),
+        (&alice, r#"{"text":"a","body":"YQ=="}"#, 400, "bad_request", "either text or body"),
+        (&alice, r#"{"body":"%"}"#, 400, "bad_request", "base64"),
+        (&alice, r#"{"text":"a","reply_to":9}"#, 400, "bad_request", "beyond the head"),
+        (&alice, r#"{"text":"a","mentions":["b/"]}"#, 400, "bad_request", "mentions[0]"),
+        (&alice, r#"{"text":"a","group_version":7}"#, 409, "conflict", "is now 1"),
+        (&alice, &long, 400, "bad_request", "262144"),
+        (&world.token("eve:d"), r#"{"text":"a"}"#, 404, "not_found", "no conversation"),
+    ] {
+        world.ask("POST", &path, token, body).await.refused(status, code, part);
+    }
+    let nowhere = "/v1/conversations/AAAAAAAAAAAAAAAAAAAAAA/messages";
+    world.ask("POST", nowhere, &alice, r#"{"text":"a"}"#).await.refused(
+        404,
+        "not_found",
+        "no conv",
+    );
+    let role = r#"{"role":"read-only"}"#;
+    let member = format!("/v1/conversations/{cid}/members/bob");
+    world.ask("PATCH", &member, ADMIN, role).await.ok(200);
+    world.ask("POST", &path, &bob, r#"{"text":"a"}"#).await.refused(403, "forbidden", "read-only");
 }

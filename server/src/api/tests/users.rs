@@ -207,3 +207,46 @@ async fn users_have_names() {
     world.ask("PATCH", bob, ADMIN, r#"{"name":5}"#).await.refused(400, "bad_request", "type");
     world.get("/v1/users/b%20b", ADMIN).await.refused(400, "bad_request", "the path");
 }
+
+#[tokio::test]
+async fn a_profile_is_for_those_who_share_a_conversation() {
+    let world = World::new().await;
+    world.ask("PATCH", "/v1/users/alice", ADMIN, r#"{"name":"Alice"}"#).await.ok(200);
+    id(&world.create(ADMIN, "group", &["alice", "bob"]).await);
+    let path = "/v1/users/alice/profile";
+    let expected = json!({"id": "alice", "name": "Alice"});
+    for token in [&world.token("alice:phone"), &world.token("bob:phone"), ADMIN] {
+        assert_eq!(world.get(path, token).await.ok(200), expected);
+    }
+    world.get(path, &world.token("eve:phone")).await.refused(404, "not_found", "shares");
+}
+
+#[tokio::test]
+async fn a_deleted_user_is_gone_for_good() {
+    let world = World::with(signup).await;
+    id_of_signup(&world, "dora").await.ok(201);
+    let group = id(&world.create(ADMIN, "group", &["alice", "dora"]).await);
+    let owned = id(&world.create(&world.token("dora:phone"), "group", &["alice"]).await);
+    let dora = world.token("dora:phone");
+    let alice = world.token("alice:phone");
+    world.ask("DELETE", "/v1/users/dora", &alice, "").await.refused(403, "forbidden", "own user");
+    // A group is never without an owner: nothing is lost for those who stay.
+    world.ask("DELETE", "/v1/users/dora", &dora, "").await.refused(409, "last_owner", "owner");
+    let transfer = format!("/v1/conversations/{owned}/transfer");
+    world.ask("POST", &transfer, &dora, r#"{"to":"alice"}"#).await.ok(200);
+    world.ask("DELETE", "/v1/users/dora", &dora, "").await.ok(204);
+    world.get("/v1/inbox", &dora).await.refused(401, "unauthorized", "revoked");
+    for cid in [group, owned] {
+        let shown = world.get(&format!("/v1/conversations/{cid}/members"), &alice).await.ok(200);
+        assert_eq!(shown["members"].as_array().unwrap().len(), 1, "{shown}");
+    }
+    let gone = world.get("/v1/users/dora", ADMIN).await.ok(200);
+    assert_eq!((&gone["name"], &gone["account"]), (&json!(""), &json!(false)));
+    assert!(gone["deleted_ms"].is_u64() && gone["suspended"] == true, "{gone}");
+    login(&world, "dora", "kiwi-178").await.refused(401, "unauthorized", "no such user");
+    id_of_signup(&world, "dora").await.refused(409, "conflict", "is taken");
+    // Again it is the same, and nobody lifts it.
+    world.ask("DELETE", "/v1/users/dora", ADMIN, "").await.ok(204);
+    let lift = world.ask("DELETE", "/v1/users/dora/suspension", ADMIN, "").await;
+    lift.refused(409, "conflict", "for good");
+}
