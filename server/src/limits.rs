@@ -182,3 +182,7 @@ pub(crate) const REVOCATIONS_PAGE: u32 = 1000;
 
 /// How often devices are looked for that were revoked, never connected, and can be forgotten.
 pub(crate) const REVOCATIONS_FORGET: Duration = Duration::from_secs(600);
+
+/// How long a start waits for the outbox that an earlier process has left. It moves thousands of events
+/// in a second; what is left after that is moved while clients are served already.
+pub(crate) const OUTBOX_CLEARED_MAX: Duration = Duration::from_secs(5);

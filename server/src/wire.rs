@@ -32,6 +32,7 @@ use crate::auth::{self, Doorkeeper};
 use crate::config::{Adding, Config};
 use crate::failure::{Failure, Result};
 use crate::lease::Kept;
+use crate::limits::OUTBOX_CLEARED_MAX;
 use crate::listeners::Bound;
 use crate::store::Opened;
 use crate::{clock, descriptors, exposure};
@@ -98,6 +99,10 @@ pub(crate) async fn start(parts: Parts) -> Result<Running> {
     let bus = InProcess::new();
     let announce: Arc<dyn Announce> = Arc::clone(&bus) as _;
     let (supervisor, died) = supervise();
+    let stream: Arc<dyn Stream> = Arc::clone(&bus) as _;
+    // Nobody has joined the stream yet: what an earlier process left is nobody's to be told here.
+    godwit_storage_worker::clear_outbox(Arc::clone(&port), Arc::clone(&stream), OUTBOX_CLEARED_MAX)
+        .await;
     let ports = ports(Arc::clone(&port), &bus, &supervisor);
     let options = bridge_options(&config, store.lanes(config.commit.lanes));
     let bridge = Bridge::start(ports, options, u64::from_be_bytes(clock::random()?));
@@ -113,7 +118,6 @@ pub(crate) async fn start(parts: Parts) -> Result<Running> {
     let tokens_end = auth::tokens_end(&config);
     let revocations = Watch::new(Arc::clone(&port), Arc::clone(&door), cuts, tokens_end);
     let watching = watch_revocations(&revocations, &bus, &supervisor).await?;
-    let stream: Arc<dyn Stream> = Arc::clone(&bus) as _;
     let worker = Worker::start(Arc::clone(&port), stream, &supervisor, worker_options(&config));
     for listener in bound.mqtt {
         broker.serve(listener);

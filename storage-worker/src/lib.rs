@@ -43,6 +43,18 @@ impl Default for Options {
     }
 }
 
+/// Moves what an earlier process has left in the outbox, before this one lets anybody in: whoever
+/// connects after that begins at the heads, and is told nothing that was committed before. Gives up
+/// after `within` with a line in the log: a store that is away keeps nobody out.
+pub async fn clear_outbox(store: Arc<dyn Store>, stream: Arc<dyn Stream>, within: Duration) {
+    let cleared = tokio::time::timeout(within, relay::until_empty(store, stream)).await;
+    match cleared {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!(stage = "derive", %error, "the outbox is left for later"),
+        Err(_) => tracing::warn!(stage = "derive", "the outbox is long, and left for later"),
+    }
+}
+
 /// The running loops.
 pub struct Worker {
     stop: watch::Sender<bool>,

@@ -69,6 +69,16 @@ pub(crate) async fn run(
     }
 }
 
+/// Moves events until there are none.
+pub(crate) async fn until_empty(
+    store: Arc<dyn Store>,
+    stream: Arc<dyn Stream>,
+) -> Result<(), Error> {
+    let mut relay = Relay { store, stream, appended: HashSet::new(), age: Arc::default() };
+    while relay.step().await? > 0 {}
+    Ok(())
+}
+
 struct Relay {
     store: Arc<dyn Store>,
     stream: Arc<dyn Stream>,

@@ -18,6 +18,7 @@ pub mod interleaving;
 pub mod log;
 pub mod members;
 pub mod model;
+pub mod notices;
 pub mod numbers;
 pub mod pairs;
 pub mod people;
@@ -84,6 +85,9 @@ macro_rules! store_conformance {
                 concurrent_creations_of_a_pair_have_one_id
                 a_creation_is_the_first_entry
                 a_key_stands_for_one_request
+            }
+            notices {
+                notices_are_bounded_and_forgotten
             }
             members {
                 a_new_conversation_is_empty

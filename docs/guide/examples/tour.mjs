@@ -85,7 +85,7 @@ class Device {
       this.client.once("connect", done);
       this.client.once("error", failed);
     });
-    await this.client.subscribeAsync(["m/#", "a", "r/#", "t/#", "p/#", "n/#", "x", "q/#"], { qos: 1 });
+    await this.client.subscribeAsync(["m/#", "a", "r/#", "t/#", "p/#", "n/#", "x", "o", "q/#"], { qos: 1 });
     return this;
   }
 

@@ -17,9 +17,10 @@ pub(crate) const WRITERS: usize = 4;
 /// of it for a connection, half of it for each statement.
 pub(crate) const OPERATION: Duration = Duration::from_secs(10);
 
-/// A connection that was not used for so long is asked for a sign of life before it is used, so
-/// that a restart of Postgres in a quiet hour costs nobody an error.
-pub(crate) const QUIET: Duration = Duration::from_secs(5);
+/// A connection that was not used for so long is asked for a sign of life before it is used (one round
+/// trip, and only when there is little to do): Postgres takes longer than this to come back, so a
+/// restart or a crash of it that is over costs nobody an error.
+pub(crate) const QUIET: Duration = Duration::from_millis(200);
 
 /// Conversations whose cursors are looked at in one transaction when all are mended: some
 /// milliseconds.
