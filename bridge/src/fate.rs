@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use godwit_core::commit::{Fate, Send, SendKey};
-use godwit_core::edge::{Ack, Code, Detail, Outcome};
+use godwit_core::edge::{Ack, Code, Detail, Outcome, wait_ms};
 use godwit_core::ids::{ClientMessageId, ConversationId};
 use godwit_proto::conversation::v1 as wire;
 
@@ -145,7 +145,7 @@ fn to_wire(about: &About, outcome: &Outcome) -> wire::Fate {
             "the group version is another; refresh and send again".clone_into(&mut fate.reason);
         }
         Detail::RetryAfter(wait) => {
-            fate.retry_after_ms = u32::try_from(wait.as_millis()).unwrap_or(u32::MAX);
+            fate.retry_after_ms = wait_ms(*wait);
             "too much at once; wait and send again".clone_into(&mut fate.reason);
         }
         Detail::Text(reason) => fate.reason = reason.to_string(),

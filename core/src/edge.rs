@@ -270,10 +270,17 @@ impl Outcome {
                 each("dup", if *duplicate { "1" } else { "0" }.to_owned());
             }
             Detail::GroupVersion(version) => each("gv", version.to_string()),
-            Detail::RetryAfter(wait) => each("retry_after_ms", wait.as_millis().to_string()),
+            Detail::RetryAfter(wait) => each("retry_after_ms", wait_ms(*wait).to_string()),
             Detail::None | Detail::Text(_) | Detail::Withheld => {}
         }
     }
+}
+
+/// A wait as it is told, in milliseconds: rounded up, so that whoever waits as long as told is let
+/// through, and never 0.
+#[must_use]
+pub fn wait_ms(wait: Duration) -> u32 {
+    u32::try_from(wait.as_micros().div_ceil(1000).max(1)).unwrap_or(u32::MAX)
 }
 
 /// The right to answer one QoS 1 publish. Dropped unanswered, it answers [`Outcome::WITHHELD`].
@@ -489,5 +496,22 @@ pub trait Gate: Send + Sync + 'static {
     fn holds(&self, who: &Admitted) -> bool {
         let _ = who;
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_is_told_rounded_up_and_never_as_none() {
+        for (wait, expected) in [(0, 1), (1, 1), (999, 1), (1000, 1), (1001, 2), (5_000_000, 5000)]
+        {
+            assert_eq!(wait_ms(Duration::from_micros(wait)), expected, "{wait} us");
+        }
+        let mut told = Vec::new();
+        let throttled = Outcome::throttled(Duration::from_micros(70));
+        throttled.each_property(|name, value| told.push((name, value)));
+        assert_eq!(told, [("retry_after_ms", "1".to_owned())]);
     }
 }

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use bytestring::ByteString;
-use godwit_core::edge::{Ack, Code, Message, Outcome, Properties, Qos};
+use godwit_core::edge::{Ack, Code, Message, Outcome, Properties, Qos, wait_ms};
 use godwit_core::ids::ConversationId;
 use godwit_core::limits::PAGE_ENTRIES_MAX;
 use godwit_core::store::Error;
@@ -79,8 +79,7 @@ impl Refusal {
 
     /// The wire's wait, in milliseconds.
     fn retry_after_ms(&self) -> u32 {
-        let wait = self.retry_after.unwrap_or_default();
-        u32::try_from(wait.as_millis()).unwrap_or(u32::MAX)
+        self.retry_after.map_or(0, wait_ms)
     }
 }
 

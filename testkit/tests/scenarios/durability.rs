@@ -155,8 +155,16 @@ async fn round(
     left
 }
 
+/// Nothing slows the senders down but the commits.
+fn unbounded() -> Options {
+    Options::default()
+        .with("GODWIT__LIMITS__PUBLISHES_PER_S", "0")
+        .with("GODWIT__LIMITS__USER_SENDS_PER_S", "0")
+        .with("GODWIT__LIMITS__CONVERSATION_SENDS_PER_S", "0")
+}
+
 async fn nothing_acknowledged_is_lost(backend: Backend) {
-    let options = Options::default().with("GODWIT__LIMITS__PUBLISHES_PER_S", "0");
+    let options = unbounded();
     let mut world = World::on_with(backend, options).await;
     let mut history = History::of(&["alice", "bob"]);
     let mut left = vec![Vec::new(); SENDERS.len()];
@@ -190,7 +198,7 @@ async fn nothing_acknowledged_is_lost(backend: Backend) {
 #[tokio::test]
 async fn a_crash_of_postgres_loses_nothing_acknowledged() {
     let postgres = Arc::new(PostgresServer::start_with(postgres::Options { fsync: true }));
-    let options = Options::default().with("GODWIT__LIMITS__PUBLISHES_PER_S", "0");
+    let options = unbounded();
     let world = World::on_database(postgres.empty(), options).await;
     let mut history = History::of(&["alice", "bob"]);
     let (who, progress) = (("alice", "phone"), Arc::new(AtomicU64::new(0)));
