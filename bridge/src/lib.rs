@@ -73,6 +73,7 @@ mod route;
 mod seen;
 mod session;
 mod stance;
+mod subscriptions;
 mod told;
 mod topic;
 mod typing;
