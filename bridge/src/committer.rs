@@ -102,8 +102,11 @@ impl Committer {
         self: &Arc<Self>,
         supervisor: &Arc<Supervisor>,
     ) -> Vec<tokio::task::JoinHandle<()>> {
-        let run = |lane| supervisor.watch("lane of commits", Arc::clone(self).run(lane));
-        (0..self.lanes.len()).map(|lane| tokio::spawn(run(lane))).collect()
+        let start = |lane| {
+            let run = Arc::clone(self).run(lane);
+            tokio::spawn(supervisor.watch("lane of commits", run))
+        };
+        (0..self.lanes.len()).map(start).collect()
     }
 
     /// No more sends are taken; those that wait are still committed.

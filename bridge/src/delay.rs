@@ -78,7 +78,9 @@ pub(crate) fn pass(
         match check() {
             // Under the lock, so that nothing overtakes it.
             Ok(()) => return session.submit(conversation, draft, ack),
-            Err(wait) => drop(tokio::spawn(run(session.me.clone(), wait))),
+            Err(wait) => {
+                session.start("sends that wait for their rate", run(session.me.clone(), wait))
+            }
         }
     }
     line.push(Delayed { conversation, draft, ack });

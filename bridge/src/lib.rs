@@ -282,7 +282,7 @@ impl Bridge {
             self.inner.acquainted.look_again(&session);
         }
         if opened.present {
-            tokio::spawn(catch_up(Arc::clone(&session)));
+            session.start("looking up what a device missed", catch_up(Arc::clone(&session)));
         }
         Ok(Begun { session, present: opened.present, subscriptions: opened.subscriptions })
     }

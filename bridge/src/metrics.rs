@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use ::metrics::{describe_counter, describe_gauge, describe_histogram};
+use godwit_core::tasks::Death;
 
 /// Sends by what became of them; label `fate`.
 pub(crate) const SENDS: &str = "godwit_sends_total";
@@ -49,6 +50,9 @@ pub(crate) const STAGE: &str = "godwit_stage_seconds";
 /// Sends with QoS 0 that were not stored, and whose senders got no PUBACK that says so; label `fate`.
 pub(crate) const QOS_0_LOST: &str = "godwit_qos_0_lost_total";
 
+/// Tasks of one device, or of one signal, that died: a defect; label `task`.
+pub(crate) const TASKS_DIED: &str = "godwit_tasks_died_total";
+
 /// Gives the metrics their help. Once the recorder is there.
 pub(crate) fn describe() {
     describe_counter!(SENDS, "Sends, by what became of them");
@@ -73,7 +77,14 @@ pub(crate) fn describe() {
     describe_gauge!(LARGE_QUEUE, "Entries that wait for the fan-out of large groups");
     describe_counter!(SHED, "What was left out because there was too much, by what");
     describe_histogram!(STAGE, "Seconds that a stage took, by stage: queue, commit, ack, route");
+    describe_counter!(TASKS_DIED, "Tasks of one device or signal that died of a defect, by task");
     describe_counter!(QOS_0_LOST, "Sends with QoS 0 that were not stored, by what became of them");
+}
+
+/// A task that no device waits for died of a defect: its signal is lost, as signals may be.
+pub(crate) fn signal_lost(death: Death) {
+    ::metrics::counter!(TASKS_DIED, "task" => death.task).increment(1);
+    tracing::error!(stage = "deliver", %death, "a signal is lost");
 }
 
 /// Notes how long a stage took.

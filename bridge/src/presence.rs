@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use godwit_core::bus::{Presence, Signal};
 use godwit_core::ids::UserId;
 use godwit_core::presence::{Board, Change, Declared, Epoch, Leave};
+use godwit_core::tasks::contain;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -19,7 +20,7 @@ use tokio::task::JoinHandle;
 use crate::inner::Inner;
 use crate::session::DeviceSession;
 use crate::watch::{self, Watch};
-use crate::{ingest, limits};
+use crate::{ingest, limits, metrics};
 
 mod word;
 
@@ -121,9 +122,11 @@ pub(crate) fn closed(session: &DeviceSession) {
 
 /// Starts keeping the deadlines, and telling those who look.
 pub(crate) fn start(inner: &Arc<Inner>) -> [JoinHandle<()>; 2] {
-    let clock = inner.supervisor.watch("presence", run(Arc::clone(inner)));
-    let telling = inner.supervisor.watch("telling of presence", watch::run(Arc::clone(inner)));
-    [tokio::spawn(clock), tokio::spawn(telling)]
+    let (clock, telling) = (run(Arc::clone(inner)), watch::run(Arc::clone(inner)));
+    [
+        tokio::spawn(inner.supervisor.watch("presence", clock)),
+        tokio::spawn(inner.supervisor.watch("telling of presence", telling)),
+    ]
 }
 
 async fn run(inner: Arc<Inner>) {
@@ -173,7 +176,8 @@ pub(crate) fn signalled(inner: &Arc<Inner>, user: &UserId, presence: Presence) {
         // Gone or away there, but not here: those who look at other bridges hear the last word. In
         // a task of its own, because the bus is at work with this one.
         let (inner, user) = (Arc::clone(inner), user.clone());
-        tokio::spawn(async move { pass_on(&inner, Some(Change { user, presence })) });
+        let tell = async move { pass_on(&inner, Some(Change { user, presence })) };
+        tokio::spawn(contain("presence that is better here", tell, metrics::signal_lost));
     }
     {
         let mut elsewhere = inner.presence.elsewhere.lock();

@@ -17,7 +17,7 @@ use crate::{ingest, limits, metrics, retry};
 pub(crate) fn start(session: &DeviceSession) {
     let Some(me) = session.me.upgrade() else { return };
     if begin(&me) {
-        tokio::spawn(run(me));
+        session.start("reading the log for a device", run(me));
     }
 }
 

@@ -11,6 +11,7 @@ use godwit_core::edge::{
 use godwit_core::entry::Entry;
 use godwit_core::ids::{ConversationId, Identity, Seq};
 use godwit_core::presence::Epoch;
+use godwit_core::tasks::contain;
 use godwit_proto::conversation::v1 as wire;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
@@ -65,6 +66,22 @@ impl DeviceSession {
             lost_qos_0: AtomicBool::new(false),
             me: me.clone(),
         })
+    }
+
+    /// Starts a task of this device. One that dies is told and ends the connection (0x80), so that
+    /// nothing waits for it: what the device misses is read from the store when it comes back.
+    pub(crate) fn start(
+        &self,
+        task: &'static str,
+        work: impl Future<Output = ()> + std::marker::Send + 'static,
+    ) {
+        let link = Arc::clone(&self.link);
+        tokio::spawn(contain(task, work, move |death| {
+            ::metrics::counter!(metrics::TASKS_DIED, "task" => task).increment(1);
+            let device = link.identity();
+            tracing::error!(stage = "session", %death, device.id = %device, "its connection ends");
+            link.close(Code::UNSPECIFIED);
+        }));
     }
 
     pub(crate) fn identity(&self) -> &Identity {

@@ -104,7 +104,7 @@ pub(crate) fn start(session: &Arc<DeviceSession>, feed: Feed) {
             return;
         }
     }
-    tokio::spawn(run(Arc::clone(session), feed));
+    session.start("telling a device of its user", run(Arc::clone(session), feed));
 }
 
 /// The queue has room again.

@@ -149,8 +149,9 @@ pub(crate) fn publish(
         return ack.settle(Outcome::throttled(ASK_AGAIN));
     };
     inner.typing.lines.lock().insert(key, VecDeque::from([(input, ack)]));
-    let session = Arc::clone(session);
-    tokio::spawn(async move {
+    let typist = Arc::clone(session);
+    session.start("typing of a device", async move {
+        let session = typist;
         let may = look_up(&session, conversation).await;
         if let Err(error) = &may {
             retry::note("typing", error);

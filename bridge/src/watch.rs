@@ -153,8 +153,9 @@ fn tell_of(session: &Arc<DeviceSession>, conversations: Vec<ConversationId>) {
     }
     let starts = session.feeds.lock().stance_mut().tell(conversations);
     if starts {
-        let session = Arc::clone(session);
-        tokio::spawn(async move {
+        let looker = Arc::clone(session);
+        session.start("telling a device of presence", async move {
+            let session = looker;
             let Ok(_permit) = session.inner.presence.watch.tells.acquire().await else { return };
             while let Some(id) = next_untold(&session) {
                 tell_room(&session, id).await;

@@ -15,6 +15,7 @@ use godwit_broker::listen::{Census, Kind, Listener, Options as ListenOptions};
 use godwit_broker::{Broker, Options};
 use godwit_core::cursor::Mark;
 use godwit_core::ids::Identity;
+use godwit_core::tasks::Supervisor;
 
 /// Lets everybody in. A client id `user:device` makes it a device with mounted topics.
 struct Open;
@@ -89,7 +90,13 @@ impl Session for Device {
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let census = Census::new(10_000, 10_000);
-    let broker = Broker::new(Options::default(), census, Arc::new(Open), Some(Arc::new(Slow)));
+    // Without a listener or a sweeper nothing works: whoever starts the process again is told so.
+    let supervisor = Supervisor::new(|death| {
+        eprintln!("{death}");
+        std::process::exit(1);
+    });
+    let (gate, above) = (Arc::new(Open), Arc::new(Slow));
+    let broker = Broker::new(Options::default(), census, gate, Some(above), supervisor);
     let address = "127.0.0.1:1883".parse()?;
     broker.serve(Listener::bind(address, Kind::Tcp, ListenOptions::default())?);
     tokio::signal::ctrl_c().await?;

@@ -11,6 +11,7 @@ use godwit_core::edge::{
     SubscribeRequest, Upstream,
 };
 use godwit_core::ids::UserId;
+use godwit_core::tasks::Supervisor;
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
@@ -40,6 +41,8 @@ pub(crate) struct Shared {
     pub(crate) large_hellos: Arc<Places>,
     /// Permits to tell connections beyond the census why they are closed.
     refusals: Arc<Semaphore>,
+    /// Is told when a task dies that all clients need.
+    pub(crate) supervisor: Arc<Supervisor>,
     /// Tells operators who was refused, and who has left.
     pub(crate) journal: Journal,
     /// `true`: no connection is let in any more.
@@ -103,10 +106,11 @@ impl Shared {
             return;
         };
         let ending = Ending::new(&self.ending);
-        tokio::spawn(async move {
+        let end = async move {
             stored.await;
             drop(ending);
-        });
+        };
+        tokio::spawn(self.supervisor.watch_part("end of a session", end));
     }
 
     /// Publishes a will, if its client may still publish there.
@@ -127,7 +131,7 @@ impl Shared {
     }
 
     /// Runs one accepted connection to its end.
-    fn spawn(self: &Arc<Self>, socket: Socket, peer: SocketAddr) {
+    fn attend(self: &Arc<Self>, socket: Socket, peer: SocketAddr) {
         let shared = Arc::clone(self);
         shared.alive.fetch_add(1, Ordering::SeqCst);
         metrics::connections(1.0);
@@ -160,7 +164,7 @@ struct Entrance(Arc<Shared>);
 
 impl Accept for Entrance {
     fn accepted(&self, socket: Socket, peer: SocketAddr) {
-        self.0.spawn(socket, peer);
+        self.0.attend(socket, peer);
     }
 
     fn refused(&self, socket: Socket, why: Outcome) {
@@ -195,13 +199,15 @@ impl Broker {
     /// A broker without listeners yet. Call it within a tokio runtime with I/O and time.
     ///
     /// `gate` decides who comes in and what they may do. `upstream` takes the topics that the gate
-    /// calls mounted; without it there are plain topics only.
+    /// calls mounted; without it there are plain topics only. `supervisor` is told when a listener or
+    /// the sweeper dies, or any task that all clients need.
     #[must_use]
     pub fn new(
         options: Options,
         census: Arc<Census>,
         gate: Arc<dyn Gate>,
         upstream: Option<Arc<dyn Upstream>>,
+        supervisor: Arc<Supervisor>,
     ) -> Arc<Self> {
         now_s();
         let retained = retained::Bounds {
@@ -226,23 +232,29 @@ impl Broker {
             ending: Arc::default(),
             large_hellos: hello::large_places(),
             refusals: Arc::new(Semaphore::new(REFUSALS_MAX)),
+            supervisor,
             journal: Journal::default(),
             stop: watch::Sender::new(false),
         });
         let stopped = shared.stop.subscribe();
-        let sweeper = tokio::spawn(sweep::run(Arc::clone(&shared), stopped));
+        let sweep = sweep::run(Arc::clone(&shared), stopped);
+        let sweeper = tokio::spawn(shared.supervisor.watch("sweeper of connections", sweep));
         Arc::new(Self { shared, census, tasks: Mutex::new(vec![sweeper]) })
     }
 
     /// Accepts connections on a bound listener until [`Broker::shutdown`].
     pub fn serve(&self, listener: Listener) {
-        let accept = Entrance(Arc::clone(&self.shared));
+        self.serve_as(listener, Arc::new(Entrance(Arc::clone(&self.shared))));
+    }
+
+    fn serve_as(&self, listener: Listener, accept: Arc<dyn Accept>) {
         let mut stopped = self.shared.stop.subscribe();
         let stop = async move {
             let _ = stopped.wait_for(|stop| *stop).await;
         };
-        let running = listener.run(Arc::clone(&self.census), Arc::new(accept), stop);
-        self.tasks.lock().push(tokio::spawn(running));
+        let running = listener.run(Arc::clone(&self.census), accept, stop);
+        let task = tokio::spawn(self.shared.supervisor.watch("listener of MQTT", running));
+        self.tasks.lock().push(task);
     }
 
     /// Publishes to plain topics from within the process; returns how many clients it reached.
@@ -301,6 +313,7 @@ impl Broker {
     /// Stops accepting, tells the clients (0x8B), releases what is committed, and ends. Returns
     /// when all connections have ended or `timeout` has passed.
     pub async fn shutdown(&self, timeout: Duration) {
+        self.shared.supervisor.stop();
         self.shared.stop.send_replace(true);
         self.shared.registry.each(|client| {
             if let Some(link) = client.link() {
@@ -335,4 +348,73 @@ pub(crate) fn due_will(
     let delay_s = if will.delay_s == 0 { 0 } else { will.delay_s.saturating_add(1) };
     let due_s = now_s().saturating_add(delay_s.min(right_s));
     DueWill { will, admitted, session, due_s }
+}
+
+#[cfg(test)]
+mod tests {
+    use godwit_core::edge::{Credentials, Grant, Task};
+    use tokio::net::TcpStream;
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::listen::{self, Kind};
+
+    struct Nobody;
+
+    impl Gate for Nobody {
+        fn authenticate(&self, _: Credentials) -> Task<'_, Result<Admitted, Outcome>> {
+            Box::pin(async { Err(Outcome::refused(Code::NOT_AUTHORIZED, "")) })
+        }
+
+        fn authorize(&self, _: &Admitted, _: Action<'_>) -> Grant {
+            Grant::default()
+        }
+    }
+
+    /// Falls over each connection.
+    struct Faulty;
+
+    impl Accept for Faulty {
+        fn accepted(&self, _: Socket, _: SocketAddr) {
+            panic!("as it was asked to");
+        }
+    }
+
+    fn broker() -> (Arc<Broker>, mpsc::UnboundedReceiver<String>) {
+        let (tell, told) = mpsc::unbounded_channel();
+        let supervisor = Supervisor::new(move |death| drop(tell.send(death.to_string())));
+        let census = Census::new(9, 9);
+        (Broker::new(Options::default(), census, Arc::new(Nobody), None, supervisor), told)
+    }
+
+    async fn next(told: &mut mpsc::UnboundedReceiver<String>) -> String {
+        let soon = tokio::time::timeout(Duration::from_secs(20), told.recv());
+        soon.await.expect("it is told").expect("the supervisor is alive")
+    }
+
+    #[tokio::test]
+    async fn a_listener_and_a_sweeper_that_die_are_told() {
+        let (broker, mut told) = broker();
+        let any = "127.0.0.1:0".parse().unwrap();
+        let listener = Listener::bind(any, Kind::Tcp, listen::Options::default()).unwrap();
+        let address = listener.address();
+        broker.serve_as(listener, Arc::new(Faulty));
+        let _stream = TcpStream::connect(address).await.unwrap();
+        let dead = "the task \"listener of MQTT\" died: it panicked: as it was asked to";
+        assert_eq!(next(&mut told).await, dead);
+        // Nobody has said that the broker stops.
+        broker.shared.stop.send_replace(true);
+        let dead = "the task \"sweeper of connections\" died: it ended, which it must not";
+        assert_eq!(next(&mut told).await, dead);
+    }
+
+    #[tokio::test]
+    async fn what_ends_at_a_shutdown_is_no_death() {
+        let (broker, mut told) = broker();
+        let any = "127.0.0.1:0".parse().unwrap();
+        broker.serve(Listener::bind(any, Kind::Tcp, listen::Options::default()).unwrap());
+        broker.shutdown(Duration::from_secs(1)).await;
+        drop(broker);
+        assert_eq!(told.recv().await, None);
+    }
 }

@@ -13,6 +13,7 @@ use godwit_core::edge::{
     Ack, Action, Admitted, Begin, Begun, Code, Credentials, Downlink, Gate, Grant, Outcome,
     Publish, Session, SubscribeRequest, Task, Upstream,
 };
+use godwit_core::tasks::Supervisor;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -107,7 +108,9 @@ impl World {
         let (door, above) = (Arc::new(door), Above::default());
         let closed = Arc::clone(&above.0);
         let gate = Arc::clone(&door) as Arc<dyn Gate>;
-        let broker = Broker::new(Options::default(), census, gate, Some(Arc::new(above)));
+        let supervisor = Supervisor::new(|death| panic!("{death}"));
+        let broker =
+            Broker::new(Options::default(), census, gate, Some(Arc::new(above)), supervisor);
         let any = "127.0.0.1:0".parse().unwrap();
         let listener = Listener::bind(any, Kind::Tcp, listen::Options::default()).unwrap();
         let address = listener.address();

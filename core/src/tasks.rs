@@ -6,6 +6,10 @@
 //! to stop, or the process ends with a line that says which one died and how. A restart of the whole
 //! process is the one restart that is known to be safe.
 //!
+//! What works for one client alone is contained instead ([`contain`]): a fault there ends what its
+//! cure ends, usually that client's connection, which begins anew from the store. One user's fault
+//! must not stop the others.
+//!
 //! No runtime is named here: a [`Supervisor`] wraps a future, the role spawns it as ever.
 
 use std::any::Any;
@@ -115,6 +119,49 @@ impl<F: Future<Output = ()> + Send> Future for Watched<F> {
     }
 }
 
+/// The same task, whose panic is the business of one client only: it is told to `cure` and goes no
+/// further. `cure` has to leave nothing behind that waits for the task.
+pub fn contain<F, C>(task: &'static str, future: F, cure: C) -> Contained<F, C>
+where
+    F: Future<Output = ()> + Send,
+    C: FnOnce(Death) + Send,
+{
+    Contained { task, future: Box::pin(future), cure: Some(cure) }
+}
+
+/// See [`contain`].
+#[must_use = "a task does nothing until it is spawned"]
+pub struct Contained<F, C> {
+    task: &'static str,
+    future: Pin<Box<F>>,
+    cure: Option<C>,
+}
+
+impl<F, C> fmt::Debug for Contained<F, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Contained({})", self.task)
+    }
+}
+
+// The future is boxed, and the cure is never pinned.
+impl<F, C> Unpin for Contained<F, C> {}
+
+impl<F: Future<Output = ()> + Send, C: FnOnce(Death) + Send> Future for Contained<F, C> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        match catch_unwind(AssertUnwindSafe(|| self.future.as_mut().poll(context))) {
+            Ok(polled) => polled,
+            Err(panic) => {
+                if let Some(cure) = self.cure.take() {
+                    cure(Death { task: self.task, why: words(panic.as_ref()) });
+                }
+                Poll::Ready(())
+            }
+        }
+    }
+}
+
 fn words(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
@@ -158,5 +205,21 @@ mod tests {
         assert!(told.lock().unwrap().is_empty());
         assert_eq!(poll(async { panic!("still") }, &supervisor), Poll::Ready(()));
         assert_eq!(told.lock().unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_contained_death_is_told_to_its_cure_alone() {
+        let mut context = Context::from_waker(Waker::noop());
+        let cured = Arc::new(Mutex::new(Vec::new()));
+        let cure = || {
+            let cured = Arc::clone(&cured);
+            move |death: Death| cured.lock().unwrap().push(death.to_string())
+        };
+        let mut fine = contain("pull", async {}, cure());
+        assert_eq!(Pin::new(&mut fine).poll(&mut context), Poll::Ready(()));
+        assert!(cured.lock().unwrap().is_empty());
+        let mut dead = contain("pull", async { panic!("no") }, cure());
+        assert_eq!(Pin::new(&mut dead).poll(&mut context), Poll::Ready(()));
+        assert_eq!(*cured.lock().unwrap(), ["the task \"pull\" died: it panicked: no"]);
     }
 }

@@ -15,6 +15,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt as _;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -198,7 +199,16 @@ struct Writer {
 }
 
 impl Writer {
+    /// A fault over one line is told, and the next line is written: each stands for itself.
     fn run(mut self) {
+        while catch_unwind(AssertUnwindSafe(|| self.write_all())).is_err() {
+            self.lost.fetch_add(1, Ordering::Relaxed);
+            tracing::error!("a fault while the audit trail was written; a line is lost");
+        }
+    }
+
+    /// Until the last sender is gone.
+    fn write_all(&mut self) {
         while let Ok((trail, line)) = self.waiting.recv() {
             if trail == Trail::Connects {
                 self.connects.fetch_sub(1, Ordering::Relaxed);

@@ -83,8 +83,11 @@ impl Kept {
                 ),
                 "Its connection was cut, and another godwit took its place. Only one of them may serve.",
             ),
-            // The task ended with the process.
-            Err(_) => std::future::pending().await,
+            // The task ends without a word at `release` only, which nobody waits beside.
+            Err(_) => Failure::new(
+                "the task that keeps the lease on the store died".to_owned(),
+                "This is a defect. Another server may take the store, so this one ends.",
+            ),
         }
     }
 

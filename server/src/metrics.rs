@@ -68,15 +68,16 @@ pub(crate) fn install() -> Result<PrometheusHandle> {
     let handle = builder.install_recorder().map_err(refused)?;
     describe();
     metrics::gauge!(BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
-    let upkeep = handle.clone();
-    tokio::spawn(async move {
-        let mut tick = tokio::time::interval(limits::METRICS_UPKEEP);
-        loop {
-            tick.tick().await;
-            upkeep.run_upkeep();
-            // Listing descriptors may take a while.
-            drop(tokio::task::spawn_blocking(process::sample).await);
-        }
-    });
     Ok(handle)
+}
+
+/// Tidies the histograms and looks at the process, for as long as it is polled.
+pub(crate) async fn keep_tidy(handle: PrometheusHandle) {
+    let mut tick = tokio::time::interval(limits::METRICS_UPKEEP);
+    loop {
+        tick.tick().await;
+        handle.run_upkeep();
+        // Listing descriptors may take a while.
+        drop(tokio::task::spawn_blocking(process::sample).await);
+    }
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use godwit_core::store::{self, Error, Holder, SchemaState, Store};
+use godwit_core::tasks::contain;
 use godwit_store_postgres::PostgresStore;
 use godwit_store_sqlite::SqliteStore;
 
@@ -91,7 +92,7 @@ impl Opened {
     /// in the log. A store that is large is served while the rest is looked at.
     pub(crate) async fn mend_cursors(&self) {
         let store = self.clone();
-        let mending = tokio::spawn(async move {
+        let mend = async move {
             let mended = match &store {
                 Self::Sqlite(store) => store.mend_cursors().await,
                 Self::Postgres(store) => store.mend_cursors().await,
@@ -99,7 +100,10 @@ impl Opened {
             if let Err(error) = mended {
                 tracing::warn!(%error, "cursors were not all compared with their logs");
             }
-        });
+        };
+        let mending = tokio::spawn(contain("mending of cursors", mend, |death| {
+            tracing::error!(%death, "cursors were not all compared with their logs");
+        }));
         let _ = tokio::time::timeout(MEND_WAIT_MAX, mending).await;
     }
 

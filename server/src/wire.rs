@@ -99,6 +99,8 @@ pub(crate) async fn start(parts: Parts) -> Result<Running> {
     let bus = InProcess::new();
     let announce: Arc<dyn Announce> = Arc::clone(&bus) as _;
     let (supervisor, died) = supervise();
+    let tidying = crate::metrics::keep_tidy(metrics.clone());
+    tokio::spawn(supervisor.watch("upkeep of the metrics", tidying));
     let stream: Arc<dyn Stream> = Arc::clone(&bus) as _;
     // Nobody has joined the stream yet: what an earlier process left is nobody's to be told here.
     godwit_storage_worker::clear_outbox(Arc::clone(&port), Arc::clone(&stream), OUTBOX_CLEARED_MAX)
@@ -112,6 +114,7 @@ pub(crate) async fn start(parts: Parts) -> Result<Running> {
         census(&config, open_files),
         Arc::clone(&door) as Arc<dyn Gate>,
         Some(Arc::clone(&bridge) as Arc<dyn Upstream>),
+        Arc::clone(&supervisor),
     );
     let cuts: Vec<Arc<dyn Cut>> =
         vec![Arc::clone(&bridge) as _, Arc::new(Cutter(Arc::clone(&broker)))];
@@ -138,7 +141,8 @@ pub(crate) async fn start(parts: Parts) -> Result<Running> {
     });
     let (stop, stopped) = watch::channel(false);
     let http_max = descriptors::http_connections(&config, open_files);
-    let http = serve_http(&config, http_max, &api, (bound.http, bound.probes), stopped);
+    let doors = (bound.http, bound.probes);
+    let http = serve_http(&config, http_max, &api, doors, &supervisor, stopped);
     let tls = bound.tls;
     audit.act(&process("start", env!("CARGO_PKG_VERSION"), "ready"));
     Ok(Running {
@@ -283,6 +287,7 @@ fn serve_http(
     connections_max: usize,
     api: &Arc<Api>,
     (http, probes): (Vec<Entrance>, Vec<Entrance>),
+    supervisor: &Arc<Supervisor>,
     stop: watch::Receiver<bool>,
 ) -> JoinHandle<()> {
     let bounds =
@@ -291,11 +296,13 @@ fn serve_http(
     if !probes.is_empty() {
         router = api::without_metrics(router);
     }
-    let rest = serve(http, router, bounds, stop.clone());
-    let probes = serve(probes, api::probes(Arc::clone(api)), Bounds::PROBES, stop);
-    tokio::spawn(async move {
+    let rest = serve(http, router, bounds, Arc::clone(supervisor), stop.clone());
+    let router = api::probes(Arc::clone(api));
+    let probes = serve(probes, router, Bounds::PROBES, Arc::clone(supervisor), stop);
+    let both = async move {
         tokio::join!(rest, probes);
-    })
+    };
+    tokio::spawn(supervisor.watch_part("REST", both))
 }
 
 /// `descriptors`: how many this process may have open.

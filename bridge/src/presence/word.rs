@@ -81,8 +81,9 @@ pub(crate) fn publish(session: &Arc<DeviceSession>, payload: &Bytes, ack: Ack) {
         }
         feeds.queries += 1;
     }
-    let session = Arc::clone(session);
-    tokio::spawn(async move {
+    let speaker = Arc::clone(session);
+    session.start("presence of a device", async move {
+        let session = speaker;
         let outcome = match all_read(&session, &word.open).await {
             Ok(Some(open)) => {
                 take(&session, said, word.declared, &open);

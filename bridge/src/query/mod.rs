@@ -111,7 +111,9 @@ pub(crate) fn start(session: &Arc<DeviceSession>, method: Method, message: Messa
     };
     let place = session.questions.lock().put(Asked { request, reply_to, ack, bytes });
     match place {
-        Place::First(asked) => drop(tokio::spawn(run(Arc::clone(session), *asked))),
+        Place::First(asked) => {
+            session.start("a device's requests", run(Arc::clone(session), *asked))
+        }
         Place::Waits => {}
         Place::Full(asked) => {
             fate::refuse(session, &about, Outcome::throttled(ASK_AGAIN), asked.ack);

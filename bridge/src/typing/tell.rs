@@ -5,6 +5,7 @@ use std::sync::Arc;
 use godwit_core::cursor::Scope;
 use godwit_core::edge::{Message, Qos};
 use godwit_core::ids::{ConversationId, UserId};
+use godwit_core::tasks::contain;
 use godwit_proto::presence::v1 as wire;
 use prost::Message as _;
 
@@ -31,14 +32,15 @@ pub(crate) fn signalled(inner: &Arc<Inner>, news: News) {
     }
     let Ok(permit) = Arc::clone(&inner.typing.lookups).try_acquire_owned() else { return };
     let inner = Arc::clone(inner);
-    tokio::spawn(async move {
+    let look_up = async move {
         match inner.directory.known(news.conversation).await {
             Ok(Some(known)) => tell(&inner, &known, &news),
             Ok(None) => {}
             Err(error) => retry::note("conversation", &error),
         }
         drop(permit);
-    });
+    };
+    tokio::spawn(contain("typing in a conversation", look_up, metrics::signal_lost));
 }
 
 fn tell(inner: &Inner, known: &Known, news: &News) {

@@ -10,6 +10,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use godwit_core::bus::Commits;
 use godwit_core::store::Error;
+use godwit_core::tasks::contain;
 use parking_lot::Mutex;
 use serde::Serialize;
 use tokio::sync::Notify;
@@ -98,15 +99,19 @@ impl Probe {
             return Some(found);
         }
         if !api.probe.asking.swap(true, Ordering::SeqCst) {
-            let api = Arc::clone(api);
-            tokio::spawn(async move {
+            let (asker, api) = (Arc::clone(api), Arc::clone(api));
+            let ask = async move {
                 // A commit that went well a moment ago says more than a probe.
                 let writes = writes || api.store.probe().await.inspect_err(note).is_ok();
                 let reads = api.store.ping().await.inspect_err(note).is_ok();
                 *api.probe.found.lock() = Some((Instant::now(), Found { writes, reads }));
                 api.probe.asking.store(false, Ordering::SeqCst);
                 api.probe.answered.notify_waiters();
-            });
+            };
+            tokio::spawn(contain("a probe of the store", ask, move |death| {
+                tracing::error!(stage = "commit", %death, "the next question asks anew");
+                asker.probe.asking.store(false, Ordering::SeqCst);
+            }));
         }
         let _ = tokio::time::timeout(READY_TIME_MAX, answered).await;
         api.probe.fresh()

@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use godwit_broker::listen::{Census, Places, Tls};
+use godwit_core::tasks::Supervisor;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -64,6 +65,7 @@ pub(crate) async fn serve(
     entrances: Vec<Entrance>,
     router: Router,
     bounds: Bounds,
+    supervisor: Arc<Supervisor>,
     stop: watch::Receiver<bool>,
 ) {
     let places = (bounds.connections_max / HTTP_CONNECTIONS_PER_PLACE).max(2);
@@ -74,7 +76,8 @@ pub(crate) async fn serve(
     });
     let mut doors = JoinSet::new();
     for entrance in entrances {
-        doors.spawn(accept_all(entrance, Arc::clone(&house), stop.clone()));
+        let door = accept_all(entrance, Arc::clone(&house), stop.clone());
+        doors.spawn(supervisor.watch("listener of REST", door));
     }
     while doors.join_next().await.is_some() {}
 }

@@ -27,6 +27,8 @@ struct State {
     starved: bool,
     /// The connection is over.
     ended: bool,
+    /// The bridge wants it to be.
+    closed: Option<Code>,
 }
 
 pub(super) struct Device {
@@ -117,6 +119,11 @@ impl Device {
         self.wait(|state| state.fates.get(&ticket).cloned()).await
     }
 
+    /// Why the bridge has ended the connection, once it has.
+    pub(super) async fn closed(&self) -> Code {
+        self.wait(|state| state.closed).await
+    }
+
     /// The sequences that came on a topic, once `last` is among them.
     pub(super) async fn received_until(&self, topic: &str, last: u64) -> Vec<u64> {
         self.wait(|state| {
@@ -196,5 +203,8 @@ impl Downlink for Device {
         self.changed.notify_one();
     }
 
-    fn close(&self, _code: Code) {}
+    fn close(&self, code: Code) {
+        self.state.lock().expect("no panic under the lock").closed.get_or_insert(code);
+        self.changed.notify_one();
+    }
 }

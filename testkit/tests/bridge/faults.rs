@@ -288,3 +288,28 @@ async fn queued_sends_are_held_no_longer_than_the_first() {
     let took = begun.elapsed();
     assert!(took < 2 * hold_max, "{took:?}");
 }
+
+/// A fault in a device's own task ends its connection, with a code, and nobody else's: the others are
+/// served, and the device gets what it missed when it comes back.
+#[tokio::test]
+async fn a_task_that_dies_ends_its_devices_connection_alone() {
+    let faults = faults(Duration::from_secs(10)).await;
+    let (world, phone) = (&faults.world, "bob:tablet");
+    let topic = format!("m/{}", world.conversation);
+    let tablet = Device::new(identity(phone), 100);
+    let begun = world.connect(&tablet, 3600).await;
+    begun.session.subscribe(subscribe("m/#")).await;
+    begun.session.closed(3600).await;
+    let Fate::Committed { seq, .. } = faults.send("missed", &[]).await else { panic!("not sent") };
+    faults.store.will_panic_over_a_log();
+    let tablet = Device::new(identity(phone), 100);
+    let begun = world.connect(&tablet, 3600).await;
+    assert_eq!(tablet.closed().await, Code::UNSPECIFIED);
+    begun.session.closed(3600).await;
+    // Others go on, and it comes back.
+    faults.send("more", &[]).await;
+    let tablet = Device::new(identity(phone), 100);
+    let begun = world.connect(&tablet, 3600).await;
+    tablet.attach(&begun.session);
+    assert_eq!(tablet.received_until(&topic, seq + 1).await, [seq, seq + 1]);
+}

@@ -1,7 +1,7 @@
 //! A store that fails when it is told to.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use godwit_core::change::{ChangeRequest, Refused};
@@ -39,6 +39,8 @@ pub(super) struct Faulty {
     store: Arc<SqliteStore>,
     script: Mutex<VecDeque<Fault>>,
     whole: AtomicU64,
+    /// The next read of a log is a fault of the program.
+    mad: AtomicBool,
     /// Of what is kept for devices.
     sessions: Mutex<VecDeque<Fault>>,
     /// Whether the members of conversations, once read, are held back.
@@ -53,6 +55,7 @@ impl Faulty {
         Arc::new(Self {
             store,
             script: Mutex::default(),
+            mad: AtomicBool::new(false),
             sessions: Mutex::default(),
             whole: AtomicU64::new(0),
             held,
@@ -80,6 +83,11 @@ impl Faulty {
     /// The next commits or reports fail like this, one each.
     pub(super) fn will(&self, faults: &[Fault]) {
         self.script.lock().expect("no panic under the lock").extend(faults);
+    }
+
+    /// The next read of a log panics.
+    pub(super) fn will_panic_over_a_log(&self) {
+        self.mad.store(true, Ordering::SeqCst);
     }
 
     /// How often a conversation was read with all its members.
@@ -154,6 +162,17 @@ impl Store for Faulty {
         Box::pin(Self::fail_by(&self.sessions, self.store.change_subscriptions(device, change)))
     }
 
+    fn read_log(
+        &self,
+        id: ConversationId,
+        range: Range,
+        limit: u32,
+        bytes_max: usize,
+    ) -> Pending<'_, Option<Page>> {
+        assert!(!self.mad.swap(false, Ordering::SeqCst), "as it was asked to");
+        self.store.read_log(id, range, limit, bytes_max)
+    }
+
     as_it_is! {
         create(new: &'a NewConversation) -> Conversation;
         direct(one: &'a UserId, other: &'a UserId) -> Option<ConversationId>;
@@ -163,7 +182,6 @@ impl Store for Faulty {
         acquainted(user: &'a UserId, among: &'a [UserId]) -> Vec<UserId>;
         conversations_of(user: &'a UserId, after: Option<ConversationId>, limit: u32)
             -> Vec<Conversation>;
-        read_log(id: ConversationId, range: Range, limit: u32, bytes_max: usize) -> Option<Page>;
         close_sessions(batch: &'a [Opening]) -> ();
         behind(device: &'a Identity, feed: Feed, after: Option<ConversationId>, limit: u32)
             -> Vec<Behind>;

@@ -9,6 +9,7 @@ mod links;
 mod metrics;
 mod shape;
 mod spdx;
+mod tasks;
 
 use std::path::{Path, PathBuf};
 

@@ -155,7 +155,9 @@ impl World {
         let (stop, stopped) = watch::channel(false);
         let entrances = vec![serve::Entrance { listener, tls: None }];
         let bounds = serve::Bounds { connections_max: 100, per_address_max: 100 };
-        tokio::spawn(serve::serve(entrances, router, bounds, stopped));
+        let supervisor = Supervisor::new(|death| panic!("{death}"));
+        supervisor.stop();
+        tokio::spawn(serve::serve(entrances, router, bounds, supervisor, stopped));
         Self { address, api, heard, key, opened, _stop: stop, _dir: dir }
     }
 
