@@ -62,6 +62,14 @@ pub const CHANGE_USERS_MAX: usize = 1000;
 /// Pins that are told: of more, the newest.
 pub const PINS_MAX: u32 = 100;
 
+/// Conversations that a user has left are listed in the inbox for so long, in milliseconds: 30 days.
+/// Whoever was away for longer learns of it from the conversation's absence.
+pub const LEFT_LISTED_MS: u64 = 30 * 86_400_000;
+
+/// So many ends of stays are looked at for that list, the latest; older ones are not listed. A row is
+/// at most 0.7 KB on the wire: a title of 128 characters, two names.
+pub const LEFT_LISTED_MAX: u32 = 100;
+
 /// Conversations in one page of an inbox.
 pub const INBOX_PAGE_MAX: u32 = 100;
 

@@ -145,6 +145,21 @@ pub struct Stay {
     pub left_seq: Option<Seq>,
 }
 
+/// A conversation that a user is no member of any more, as the inbox lists it for a while.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Left {
+    /// Which.
+    pub conversation: ConversationId,
+    /// As it was when the user left; empty: there was none, or it is another since.
+    pub title: String,
+    /// The entry that tells of it.
+    pub left_seq: Seq,
+    /// When, in milliseconds since 1970.
+    pub left_ms: u64,
+    /// Who did it; the user: left.
+    pub by: UserId,
+}
+
 /// What people see of a conversation besides its messages. Title and description are registers:
 /// the last writer by sequence wins, each for itself.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

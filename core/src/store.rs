@@ -17,7 +17,7 @@ use crate::cursor::{Behind, Feed, Move, Opened, Opening, SubscriptionChange};
 use crate::entry::Entry;
 use crate::ids::{ConversationId, Identity, Seq, UserId};
 use crate::inbox::Inboxes;
-use crate::membership::{Conversation, Member, NewConversation, Stay};
+use crate::membership::{Conversation, Left, Member, NewConversation, Stay};
 use crate::notice::{Notice, Telling};
 use crate::people::People;
 use crate::policy::{Invited, Policy, Strangers};
@@ -213,6 +213,10 @@ pub trait Store: Inboxes + People {
         after: Option<(Seq, UserId)>,
         limit: u32,
     ) -> Pending<'a, Vec<Stay>>;
+
+    /// The conversations that the user has left after `since_ms` and is not back in, the latest first.
+    /// At most `limit` ends of stays are looked at. A stay that an older version ended is not told.
+    fn left<'a>(&'a self, user: &'a UserId, since_ms: u64, limit: u32) -> Pending<'a, Vec<Left>>;
 
     /// The conversation with its present members; `None`: there is none.
     fn conversation(&self, id: ConversationId) -> Pending<'_, Option<Conversation>>;

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use crate::cursor::Subscription;
 use crate::entry::{ChainHash, Entry, EntryKind};
 use crate::ids::{ConversationId, DeviceId, MessageId, Seq, UserId};
-use crate::membership::{Conversation, ConversationKind, Details, History, Member, Role};
+use crate::membership::{Conversation, ConversationKind, Details, History, Left, Member, Role};
 use crate::store::Error;
 
 /// The error for a column that does not hold what was written to it.
@@ -248,6 +248,34 @@ impl MemberColumns {
             visible_seq: seq(self.visible_seq)?,
             tag: tag(self.tag)?,
             blocked: self.blocked,
+        })
+    }
+}
+
+/// The columns of a conversation that a user has left.
+#[derive(Debug)]
+pub struct LeftColumns {
+    /// 16 bytes.
+    pub conversation_id: Vec<u8>,
+    /// A place.
+    pub left_seq: i64,
+    /// Milliseconds since 1970.
+    pub left_ms: i64,
+    /// A user id.
+    pub by_id: String,
+    /// May be empty.
+    pub title: String,
+}
+
+impl LeftColumns {
+    /// What the inbox lists.
+    pub fn left(self) -> Result<Left, Error> {
+        Ok(Left {
+            conversation: conversation_id(&self.conversation_id)?,
+            title: self.title,
+            left_seq: seq(self.left_seq)?,
+            left_ms: unsigned("time", self.left_ms)?,
+            by: user(&self.by_id)?,
         })
     }
 }

@@ -11,7 +11,7 @@ use godwit_proto::conversation::v1 as log_wire;
 use godwit_proto::inbox::v1 as wire;
 use wire::inbox_request::Ask;
 
-use super::{Refusal, conversation_id};
+use super::{Refusal, conversation_id, left};
 use crate::session::DeviceSession;
 use crate::told;
 use crate::{ingest, limits};
@@ -48,8 +48,9 @@ async fn page(session: &DeviceSession, list: &wire::List) -> Result<wire::InboxR
     let last = items.last().filter(|_| full);
     let next = last.map(|item| cursor_to_wire(InboxCursor::after(item))).unwrap_or_default();
     let now_ms = ingest::now_ms();
+    let left = left::beside(&session.inner, &session.identity().user, &query, now_ms).await?;
     let items = items.iter().map(|item| item_to_wire(item, now_ms)).collect();
-    Ok(wire::InboxReply { items, next, ..wire::InboxReply::default() })
+    Ok(wire::InboxReply { items, next, left, ..wire::InboxReply::default() })
 }
 
 fn query(list: &wire::List) -> Result<InboxQuery, Refusal> {

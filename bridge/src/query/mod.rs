@@ -7,6 +7,7 @@
 mod groups;
 mod history;
 mod inbox;
+mod left;
 mod line;
 mod sync;
 

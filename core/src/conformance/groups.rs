@@ -1,4 +1,4 @@
-//! [`Store::change`] of roles, details and settings, and [`Store::stays`].
+//! [`Store::change`] of roles, details and settings, [`Store::stays`] and [`Store::left`].
 
 use super::support::{
     NOW, Task, accepted, add, change, changed, checked_log, cid, commit_one, conversation, direct,
@@ -7,10 +7,10 @@ use super::support::{
 use crate::change::{Ask, Change, ChangeRequest, DetailsChange, Refused};
 use crate::commit::{Fate, SendKey};
 use crate::entry::EntryKind;
-use crate::ids::{ClientMessageId, Seq, UserId};
+use crate::ids::{ClientMessageId, Identity, Seq, UserId};
 use crate::limits::MEMBERS_MAX;
 use crate::membership::{
-    Conversation, ConversationKind, Details, History, NewConversation, Role, Stamp, Stay,
+    Conversation, ConversationKind, Details, History, Left, NewConversation, Role, Stamp, Stay,
 };
 use crate::store::Store;
 
@@ -271,6 +271,48 @@ pub async fn stays_are_told_by_place(store: &dyn Store) {
     assert_eq!(page(Some((3, "bob")), 9).await, all[3..]);
     assert!(page(Some((3, "carol")), 9).await.is_empty());
     assert!(store.stays(cid(9), None, 9).await.unwrap().is_empty());
+}
+
+/// Conversations that a user has left, the latest first, with who ended it; one that the user is back
+/// in is left no more.
+pub async fn what_was_left_is_listed_for_a_while(store: &dyn Store) {
+    let at =
+        |cid, ask, by: Option<&str>, time_ms| ChangeRequest { time_ms, ..change(cid, by, ask) };
+    for n in 1..=4 {
+        group(store, cid(n), &["alice", "bob"]).await;
+    }
+    changed(store, cid(1), title("Rome", None)).await;
+    changed(store, cid(2), title("Paris", None)).await;
+    for (n, by, time_ms) in [(1, "alice:d", 10), (2, "bob:d", 30), (3, "alice:d", 20)] {
+        let gone = at(cid(n), remove(&["bob"]), Some(by), NOW + time_ms);
+        store.change(&gone).await.unwrap().unwrap();
+    }
+    // What it is called now is nothing to who has left.
+    changed(store, cid(2), title("London", None)).await;
+    let told = async |since_ms: u64, limit: u32| -> Vec<(u8, String, u64, u64, String)> {
+        let left = store.left(&user("bob"), since_ms, limit).await.unwrap();
+        let shown = left.into_iter().map(|left| {
+            let Left { conversation, title, left_seq, left_ms, by } = left;
+            let n = (1..=9).find(|n| cid(*n) == conversation).unwrap();
+            (n, title, left_seq.0, left_ms - NOW, by.to_string())
+        });
+        shown.collect()
+    };
+    let row = |n, title: &str, seq, ms, by: &str| (n, title.to_owned(), seq, ms, by.to_owned());
+    let all =
+        [row(2, "", 2, 30, "bob"), row(3, "", 1, 20, "alice"), row(1, "Rome", 2, 10, "alice")];
+    assert_eq!(told(0, 9).await, all);
+    assert_eq!(told(NOW + 10, 9).await, all[..2]);
+    assert_eq!(told(0, 1).await, all[..1]);
+    assert!(store.left(&user("alice"), 0, 9).await.unwrap().is_empty());
+    // Back, and gone for good at another place.
+    changed(store, cid(3), add(&["bob"])).await;
+    assert_eq!(told(0, 9).await, [all[0].clone(), all[2].clone()]);
+    let gone = at(cid(3), remove(&["bob"]), None, NOW + 40);
+    store.change(&gone).await.unwrap().unwrap();
+    let by = Identity::operator().user;
+    assert_eq!(told(0, 9).await[0], row(3, "", 3, 40, by.as_str()));
+    assert_eq!(told(0, 9).await.len(), 3);
 }
 
 /// Whoever names the state it has seen changes that one or none.

@@ -114,6 +114,7 @@ macro_rules! store_conformance {
                 newcomers_see_what_the_setting_says
                 tags_are_never_given_twice
                 stays_are_told_by_place
+                what_was_left_is_listed_for_a_while
                 a_stamp_must_be_the_conversations
                 keys_of_changes_are_scoped_by_their_actor
                 a_send_and_a_change_may_have_the_same_key

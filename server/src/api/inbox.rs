@@ -16,7 +16,7 @@ use super::conversations::KindName;
 use super::entry::{MessageView, hex};
 use super::problem::Problem;
 use super::request::{self, RoleName, Terms, nullable};
-use super::{Api, paging};
+use super::{Api, left, paging};
 use crate::clock;
 use crate::limits::PREVIEW_BYTES_MAX;
 
@@ -41,6 +41,9 @@ pub(crate) struct List {
     conversations: Vec<ItemView>,
     /// Ask for the next page with `cursor` set to this; null: this is all.
     next: Option<String>,
+    /// On the first page, but not of the archived ones: the conversations that the user has left in
+    /// the last 30 days and is not back in, the latest first; at most 100.
+    left: Vec<left::View>,
 }
 
 /// A conversation in an inbox.
@@ -177,6 +180,7 @@ pub(super) async fn list(
     Ok(Json(List {
         next: last.map(|item| paging::next(LIST, &written(InboxCursor::after(item)))),
         conversations: items.iter().map(|item| ItemView::of(item, now_ms)).collect(),
+        left: left::beside(&api, &user, &query, now_ms).await?,
     }))
 }
 

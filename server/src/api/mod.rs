@@ -30,6 +30,7 @@ mod entry;
 mod etag;
 mod health;
 mod inbox;
+mod left;
 mod login;
 mod members;
 mod messages;

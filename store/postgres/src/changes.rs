@@ -3,7 +3,7 @@
 use godwit_core::change::{Change, ChangeRequest, Refused, apply, decide, tellings};
 use godwit_core::commit::{Fingerprint, Head, StoredKey};
 use godwit_core::entry::Entry;
-use godwit_core::ids::{ConversationId, Identity, Seq, UserId};
+use godwit_core::ids::{ConversationId, Identity, UserId};
 use godwit_core::membership::Conversation;
 use godwit_core::store::Error;
 use godwit_core::stored::{self, signed};
@@ -49,7 +49,7 @@ pub(crate) async fn change(
     };
     let found = Found::of(&head(&before));
     let (entry, after) = apply(before, &change, request);
-    write(&mut tx, entry.seq, &change, &after).await?;
+    write(&mut tx, &entry, &change, &after).await?;
     let entries = [(entry, StoredKey { text: key, fingerprint: request.fingerprint() })];
     let moved = Moved { conversation: after.id, found, head: head(&after) };
     if !append(&mut tx, &entries, &[moved]).await? {
@@ -73,10 +73,10 @@ fn head(conversation: &Conversation) -> Head {
     }
 }
 
-/// Writes what a change is besides its entry and its head; the entry at `seq` tells of it.
+/// Writes what a change is besides its entry, which tells of it, and its head.
 async fn write(
     connection: &mut PgConnection,
-    seq: Seq,
+    entry: &Entry,
     change: &Change,
     after: &Conversation,
 ) -> Result<(), Error> {
@@ -93,7 +93,7 @@ async fn write(
             join(connection, after.id, joined, &members).await?;
             set(connection, after).await
         }
-        Change::Removed { users, .. } => leave(connection, after.id, seq, users).await,
+        Change::Removed { users, .. } => leave(connection, entry, users).await,
         Change::Roles { roles, .. } => {
             let users: Vec<&str> = roles.iter().map(|(user, _)| user.as_str()).collect();
             let roles: Vec<i16> = roles.iter().map(|(_, role)| i16::from(role.code())).collect();
@@ -128,18 +128,18 @@ async fn set(connection: &mut PgConnection, after: &Conversation) -> Result<(), 
 /// Ends stays, and forgets what stood for them.
 async fn leave(
     connection: &mut PgConnection,
-    conversation: ConversationId,
-    seq: Seq,
+    entry: &Entry,
     users: &[UserId],
 ) -> Result<(), Error> {
     let users: Vec<&str> = users.iter().map(UserId::as_str).collect();
-    let (id, users) = (column(conversation), &users[..]);
+    let (id, users) = (column(entry.conversation), &users[..]);
     let conversations = vec![id; users.len()];
     let keys = hold::Keys { conversations: &conversations, users };
     // The stays first: whoever makes a cursor or a mark holds them, so none comes after this.
     hold::members(connection, keys).await?;
     hold::inboxes(connection, keys).await?;
-    sqlx::query_file!("queries/members/leave.sql", id, users as &[&str], signed(seq.0))
+    let (left_seq, left_ms) = (signed(entry.seq.0), signed(entry.time_ms));
+    sqlx::query_file!("queries/members/leave.sql", id, users as &[&str], left_seq, left_ms)
         .execute(&mut *connection)
         .await
         .map_err(from_driver)?;

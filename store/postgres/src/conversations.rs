@@ -5,10 +5,11 @@ use godwit_core::commit::{Head, SendKey, StoredKey};
 use godwit_core::entry::ChainHash;
 use godwit_core::ids::{ConversationId, Seq, UserId};
 use godwit_core::membership::{
-    Conversation, ConversationKind, Details, Founding, Member, NewConversation, Role, Stay, ordered,
+    Conversation, ConversationKind, Details, Founding, Left, Member, NewConversation, Role, Stay,
+    ordered,
 };
 use godwit_core::store::Error;
-use godwit_core::stored::{self, ConversationColumns, MemberColumns, signed};
+use godwit_core::stored::{self, ConversationColumns, LeftColumns, MemberColumns, signed};
 use sqlx::{PgConnection, PgExecutor};
 
 use crate::commit::{Found, Moved, append};
@@ -280,6 +281,32 @@ pub(crate) async fn stays(
             };
             let left_seq = row.left_seq.map(stored::seq).transpose()?;
             Ok(Stay { member: columns.member()?, left_seq })
+        })
+        .collect()
+}
+
+/// See [`godwit_core::store::Store::left`].
+pub(crate) async fn left(
+    store: &PostgresStore,
+    user: &UserId,
+    since_ms: u64,
+    limit: u32,
+) -> Result<Vec<Left>, Error> {
+    let (user, since_ms) = (user.as_str(), signed(since_ms));
+    sqlx::query_file!("queries/members/left.sql", user, since_ms, i64::from(limit))
+        .fetch_all(&store.readers)
+        .await
+        .map_err(from_driver)?
+        .into_iter()
+        .map(|row| {
+            let columns = LeftColumns {
+                conversation_id: row.conversation_id.as_bytes().to_vec(),
+                left_seq: row.left_seq,
+                left_ms: row.left_ms,
+                by_id: row.by_id,
+                title: row.title,
+            };
+            columns.left()
         })
         .collect()
 }

@@ -111,8 +111,8 @@ async fn leave(
     entry: &Entry,
 ) -> Result<(), Error> {
     let (id, users) = (&entry.conversation.as_bytes()[..], pack::users(users));
-    let left_seq = signed(entry.seq.0);
-    sqlx::query_file!("queries/members/leave.sql", id, users, left_seq)
+    let (left_seq, left_ms) = (signed(entry.seq.0), signed(entry.time_ms));
+    sqlx::query_file!("queries/members/leave.sql", id, users, left_seq, left_ms)
         .execute(&mut *connection)
         .await
         .map_err(from_driver)?;

@@ -5,10 +5,10 @@ use godwit_core::commit::{Head, SendKey, StoredKey};
 use godwit_core::entry::ChainHash;
 use godwit_core::ids::{ConversationId, Seq, UserId};
 use godwit_core::membership::{
-    Conversation, ConversationKind, Details, Founding, Member, NewConversation, Stay, ordered,
+    Conversation, ConversationKind, Details, Founding, Left, Member, NewConversation, Stay, ordered,
 };
 use godwit_core::store::Error;
-use godwit_core::stored::{self, ConversationColumns, MemberColumns, signed};
+use godwit_core::stored::{self, ConversationColumns, LeftColumns, MemberColumns, signed};
 use sqlx::{SqliteConnection, SqliteExecutor};
 
 use crate::SqliteStore;
@@ -327,5 +327,22 @@ pub(crate) async fn stays(
                 left_seq: row.left_seq.map(stored::seq).transpose()?,
             })
         })
+        .collect()
+}
+
+/// See [`godwit_core::store::Store::left`].
+pub(crate) async fn left(
+    store: &SqliteStore,
+    user: &UserId,
+    since_ms: u64,
+    limit: u32,
+) -> Result<Vec<Left>, Error> {
+    let (user, since_ms) = (user.as_str(), signed(since_ms));
+    sqlx::query_file_as!(LeftColumns, "queries/members/left.sql", user, since_ms, limit)
+        .fetch_all(&store.readers())
+        .await
+        .map_err(from_driver)?
+        .into_iter()
+        .map(LeftColumns::left)
         .collect()
 }

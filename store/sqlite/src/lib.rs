@@ -41,7 +41,7 @@ use godwit_core::commit::{Committed, Send as SendRequest};
 use godwit_core::cursor::{Behind, Feed, Move, Opened, Opening, SubscriptionChange};
 use godwit_core::entry::Entry;
 use godwit_core::ids::{ConversationId, Identity, Seq, UserId};
-use godwit_core::membership::{Conversation, Member, NewConversation, Stay};
+use godwit_core::membership::{Conversation, Left, Member, NewConversation, Stay};
 use godwit_core::notice::{Notice, Telling};
 use godwit_core::policy::{Invited, Policy, Strangers};
 use godwit_core::store::{OutboxEvent, Page, Pending, Prune, Pruned, Range, Store};
@@ -96,6 +96,10 @@ impl Store for SqliteStore {
         limit: u32,
     ) -> Pending<'a, Vec<Stay>> {
         Box::pin(conversations::stays(self, id, after, limit))
+    }
+
+    fn left<'a>(&'a self, user: &'a UserId, since_ms: u64, limit: u32) -> Pending<'a, Vec<Left>> {
+        Box::pin(conversations::left(self, user, since_ms, limit))
     }
 
     fn conversation(&self, id: ConversationId) -> Pending<'_, Option<Conversation>> {

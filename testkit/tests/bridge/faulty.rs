@@ -10,7 +10,7 @@ use godwit_core::cursor::{Behind, Feed, Move, Opened, Opening, SubscriptionChang
 use godwit_core::entry::Entry;
 use godwit_core::ids::{ConversationId, Identity, Seq, UserId};
 use godwit_core::inbox::{Checked, InboxQuery, Inboxes, Item, Marks, MarksChange};
-use godwit_core::membership::{Conversation, Member, NewConversation, Stay};
+use godwit_core::membership::{Conversation, Left, Member, NewConversation, Stay};
 use godwit_core::notice::{Notice, Telling};
 use godwit_core::people::{
     Claim, Device, People, Revocation, TooMany, TooManyUnseen, User, UserChange,
@@ -178,6 +178,7 @@ impl Store for Faulty {
         direct(one: &'a UserId, other: &'a UserId) -> Option<ConversationId>;
         change(request: &'a ChangeRequest) -> Result<(Entry, Conversation), Refused>;
         stays(id: ConversationId, after: Option<(Seq, UserId)>, limit: u32) -> Vec<Stay>;
+        left(user: &'a UserId, since_ms: u64, limit: u32) -> Vec<Left>;
         member(id: ConversationId, user: &'a UserId) -> Option<Member>;
         acquainted(user: &'a UserId, among: &'a [UserId]) -> Vec<UserId>;
         conversations_of(user: &'a UserId, after: Option<ConversationId>, limit: u32)

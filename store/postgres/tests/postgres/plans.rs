@@ -74,7 +74,12 @@ const PLANS: &[(&str, &str, &[&str])] = &[
         "uuid, bigint",
         &["messages_pins", "messages_pk", "messages_by_target"],
     ),
-    (include_str!("../../queries/members/leave.sql"), "uuid, text[], bigint", &["members_"]),
+    (include_str!("../../queries/members/leave.sql"), "uuid, text[], bigint, bigint", &["members_"]),
+    (
+        include_str!("../../queries/members/left.sql"),
+        "text, bigint, bigint",
+        &["members_left_by_user", "messages_pk", "details_pk", "members_pk"],
+    ),
     (
         include_str!("../../queries/inbox/page.sql"),
         "text, uuid, uuid, boolean, boolean, bigint, uuid, bigint, bigint",

@@ -25,7 +25,8 @@ const DOWN: &str = "
     ALTER TABLE conversations DROP COLUMN number, DROP COLUMN active_seq, DROP COLUMN active_ms,
         DROP COLUMN next_tag, DROP COLUMN expiry_s;
     ALTER TABLE messages DROP COLUMN number, DROP COLUMN target_seq, DROP COLUMN mentions;
-    ALTER TABLE members DROP COLUMN visible_seq, DROP COLUMN tag, DROP COLUMN blocked;
+    ALTER TABLE members DROP COLUMN visible_seq, DROP COLUMN tag, DROP COLUMN blocked,
+        DROP COLUMN left_ms;
     DELETE FROM _sqlx_migrations WHERE version >= 2";
 
 /// What a schema consists of.

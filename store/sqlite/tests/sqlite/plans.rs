@@ -37,6 +37,12 @@ const PLANS: &[(&str, &str, &[&str])] = plans! {
         "SEARCH theirs USING PRIMARY KEY (conversation_id=? AND user_id=?)",
     ]
     "members/stays": ["SEARCH members USING PRIMARY KEY (conversation_id=?)"]
+    "members/left": [
+        "SEARCH members USING INDEX members_left_by_user (user_id=? AND left_ms>?)",
+        "SEARCH e USING PRIMARY KEY (conversation_id=? AND seq=?)",
+        "SEARCH d USING PRIMARY KEY (conversation_id=?)",
+        "SEARCH o USING PRIMARY KEY (conversation_id=? AND user_id=? AND joined_seq>?)",
+    ]
     "members/block": [
         "INDEX members_present_by_user (user_id=? AND conversation_id=?)",
         "SEARCH c USING PRIMARY KEY (id=?)",
