@@ -8,9 +8,11 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use godwit_core::change::{Ask, DetailsChange, Refused, check_details};
 use godwit_core::entry::Entry;
-use godwit_core::ids::{ConversationId, Seq, UserId};
+use godwit_core::ids::{ConversationId, Identity, Seq, UserId};
 use godwit_core::limits::MEMBERS_MAX;
-use godwit_core::membership::{Conversation, ConversationKind, Details, NewConversation, Role};
+use godwit_core::membership::{
+    Conversation, ConversationKind, Details, Founding, NewConversation, Role,
+};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -159,7 +161,7 @@ pub(super) fn shown(conversation: &Conversation, entry: Option<&Entry>) -> Respo
     (etag::header(&etag::of_stamp(conversation.stamp())), Json(view)).into_response()
 }
 
-/// Creates a conversation. Between two users there is one
+/// Creates a conversation; the first entry of its log tells of it. Between two users there is one
 /// direct conversation: creating it again, by either, answers it as it is (200). A caller with a device token becomes a member, and
 /// the owner of a group; of a group that an operator creates, the first one listed is the owner.
 #[utoipa::path(
@@ -178,6 +180,8 @@ pub(super) async fn create(State(api): State<Arc<Api>>, asked: Asked) -> Result<
     let members = members(&wanted, &asked.caller)?;
     let details = details(&wanted)?;
     let time_ms = clock::now_ms();
+    let message_id = clock::message_id(time_ms).map_err(|_| Problem::no_randomness())?;
+    let by = asked.caller.identity().cloned().unwrap_or_else(Identity::operator);
     let new = NewConversation {
         id: asked.claim(&api).await?.conversation()?,
         kind: match wanted.kind {
@@ -187,7 +191,7 @@ pub(super) async fn create(State(api): State<Arc<Api>>, asked: Asked) -> Result<
         members,
         details,
         time_ms,
-        founding: None,
+        founding: Some(Founding { by, message_id }),
     };
     let asked_for = new.id;
     let creator = asked.caller.identity().map(|identity| identity.user.clone());

@@ -66,6 +66,7 @@ pub(super) async fn conversation(
         members: vec![member("alice")?, member("bob")?],
         details: Details::default(),
         time_ms: now_ms,
+        // It is there before anybody is: its log is empty, and the first message is the first entry.
         founding: None,
     };
     let made = store.create(&new).await.map_err(|error| {

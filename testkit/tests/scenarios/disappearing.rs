@@ -48,8 +48,8 @@ async fn a_message_disappears_when_it_says_so(side: Side<'_>) {
     let mut bob = side.chat("bob", "phone").await;
     alice.accepted(&cid, expiring(&secret, 3)).await;
     alice.say(&cid, &kept).await;
-    alice.accepted(&cid, about(EntryType::Edit, 1, &edited)).await;
-    bob.accepted(&cid, about(EntryType::Reaction, 1, "+1")).await;
+    alice.accepted(&cid, about(EntryType::Edit, 2, &edited)).await;
+    bob.accepted(&cid, about(EntryType::Reaction, 2, "+1")).await;
     let entry = bob.entry_of(&cid, EntryType::Message).await;
     assert_eq!(entry.body, secret);
     assert_eq!(entry.expires_ms, entry.time_ms + 3000);
@@ -61,8 +61,8 @@ async fn a_message_disappears_when_it_says_so(side: Side<'_>) {
     // Nobody is given the body from the moment when it is due, whether the store is cleaned or not.
     let bare: Vec<_> =
         log(&mut bob, &cid).await.into_iter().map(|e| (e.seq, e.body_gone)).collect();
-    assert_eq!(bare, [(1, true), (2, false), (3, true), (4, true)]);
-    let refused = alice.send(&cid, about(EntryType::Edit, 1, "once more")).await;
+    assert_eq!(bare, [(1, false), (2, true), (3, false), (4, true), (5, true)]);
+    let refused = alice.send(&cid, about(EntryType::Edit, 2, "once more")).await;
     assert_eq!(refused.code, 0x99, "{refused:?}");
     gone(&side, &secret).await;
     assert_eq!(side.world.server.store().bodies(&kept), 1);
@@ -70,9 +70,9 @@ async fn a_message_disappears_when_it_says_so(side: Side<'_>) {
     let (mut away, present) = side.kept("bob", "tablet").await;
     assert!(present);
     let entry = away.entry(&cid).await;
-    assert_eq!((entry.seq, entry.body_gone, entry.body.len()), (1, true, 0));
-    assert_eq!(away.hears(&cid, &kept).await, 2);
-    for (seq, kind) in [(3, EntryType::Edit), (4, EntryType::Reaction)] {
+    assert_eq!((entry.seq, entry.body_gone, entry.body.len()), (2, true, 0));
+    assert_eq!(away.hears(&cid, &kept).await, 3);
+    for (seq, kind) in [(4, EntryType::Edit), (5, EntryType::Reaction)] {
         let entry = away.entry_of(&cid, kind).await;
         assert_eq!((entry.seq, entry.body.len()), (seq, 0));
     }
@@ -106,7 +106,7 @@ async fn a_conversations_setting_bounds_its_messages(side: Side<'_>) {
     // The places stay, and count: 5 messages of others are unread.
     assert_eq!(bob.item(&cid).await.unread, 5);
     let gone: Vec<_> = log(&mut bob, &cid).await.iter().map(|entry| entry.body_gone).collect();
-    assert_eq!(gone, [false, false, true, true, true, false, false]);
+    assert_eq!(gone, [false, false, false, true, true, true, false, false]);
     // The preview is the last message; were it gone, there would be no body in the inbox either.
     alice.accepted(&cid, expiring(&side.id("last"), 1)).await;
     tokio::time::sleep(Duration::from_millis(1100)).await;

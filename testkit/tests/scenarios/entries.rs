@@ -65,14 +65,14 @@ async fn an_edit_is_a_new_body_for_an_old_message(side: Side<'_>) {
     alice.accepted(&cid, edit(seq, "hello")).await;
     let first = bob.entry_of(&cid, EntryType::Message).await;
     let entry = bob.entry_of(&cid, EntryType::Edit).await;
-    assert_eq!((entry.seq, entry.target, entry.body.as_ref()), (2, 1, &b"hello"[..]));
+    assert_eq!((entry.seq, entry.target, entry.body.as_ref()), (3, 2, &b"hello"[..]));
     assert_ne!(entry.chain, first.chain);
     assert_eq!((first.number, entry.number), (1, 1), "an edit is no further message");
     // From any device of the sender, as often as wanted; the log keeps each.
     let mut laptop = side.chat("alice", "laptop").await;
     laptop.accepted(&cid, edit(seq, "hello!")).await;
     let bodies: Vec<_> = log(&mut bob, &cid).await.into_iter().map(|entry| entry.body).collect();
-    assert_eq!(bodies, ["helo", "hello", "hello!"]);
+    assert_eq!(bodies, ["", "helo", "hello", "hello!"], "behind the creation");
     // The same key is the same edit.
     let mut once = edit(seq, "hello!!");
     once.cmid = "once".to_owned();
@@ -101,12 +101,12 @@ async fn a_deleted_body_is_gone_from_the_store(side: Side<'_>) {
     bob.hears(&cid, &kept).await;
     bob.entry_of(&cid, EntryType::Edit).await;
     let entry = bob.entry_of(&cid, EntryType::Deletion).await;
-    assert_eq!((entry.seq, entry.target, entry.body.len()), (4, 1, 0));
+    assert_eq!((entry.seq, entry.target, entry.body.len()), (5, 2, 0));
     // Tombstones keep the places, the order and the chain.
     let entries = log(&mut bob, &cid).await;
     let seen: Vec<_> = entries.iter().map(|e| (e.seq, e.body_gone, e.body.len())).collect();
-    assert_eq!(seen, [(1, true, 0), (2, false, 5), (3, true, 0), (4, false, 0)]);
-    assert_eq!(entries[3].chain, entry.chain);
+    assert_eq!(seen, [(1, false, 0), (2, true, 0), (3, false, 5), (4, true, 0), (5, false, 0)]);
+    assert_eq!(entries[4].chain, entry.chain);
     // What is gone can be neither edited, nor reacted to, nor deleted again.
     for send in [edit(seq, "x"), react(seq, "+1"), delete(seq), about(EntryType::Pin, seq, "")] {
         refused(&mut alice, &cid, send, MALFORMED).await;
@@ -114,7 +114,7 @@ async fn a_deleted_body_is_gone_from_the_store(side: Side<'_>) {
     // A device that comes later never sees it.
     let mut late = side.chat("bob", "laptop").await;
     assert_eq!(late.item(&cid).await.preview.expect("the last message").body, kept);
-    assert!(log(&mut late, &cid).await[0].body.is_empty());
+    assert!(log(&mut late, &cid).await[1].body.is_empty());
 }
 
 /// A database that has forgotten a row still has its bytes in free places of its pages, unless it is
@@ -135,7 +135,7 @@ async fn a_deleted_body_is_not_left_in_the_file() {
         }
         alice.say(&cid, "kept-for-good").await;
         for n in 0..20 {
-            alice.accepted(&cid, delete(2 * n + 1)).await;
+            alice.accepted(&cid, delete(2 * n + 2)).await;
         }
     }
     // Everything is in the one file when it is closed.
@@ -183,7 +183,7 @@ async fn replies_and_mentions_name_places_and_people(side: Side<'_>) {
     let entry = bob.entry_of(&cid, EntryType::Message).await;
     assert_eq!((entry.reply_to, &entry.mentions), (seq, &mentions));
     let mut carol = side.chat("carol", "phone").await;
-    let entry = &log(&mut carol, &cid).await[1];
+    let entry = &log(&mut carol, &cid).await[2];
     assert_eq!((entry.reply_to, &entry.mentions), (seq, &mentions));
     assert_eq!(carol.item(&cid).await.mentions, 1);
     // Fifty, and no more; user ids, and nothing else.
@@ -204,26 +204,26 @@ async fn pins_are_kept_in_order(side: Side<'_>) {
     for body in ["one", "two", "three"] {
         bob.say(&cid, body).await;
     }
-    refused(&mut bob, &cid, pin(1), FORBIDDEN).await;
-    for seq in [2, 1, 3, 2] {
+    refused(&mut bob, &cid, pin(2), FORBIDDEN).await;
+    for seq in [3, 2, 4, 3] {
         owner.accepted(&cid, pin(seq)).await;
     }
     let told = bob.entry_of(&cid, EntryType::Pin).await;
-    assert_eq!((told.target, told.number), (2, 3));
+    assert_eq!((told.target, told.number), (3, 3));
     let targets = |group: godwit_proto::group::v1::Group| {
         group.pins.iter().map(|entry| entry.target).collect::<Vec<_>>()
     };
-    assert_eq!(targets(bob.look(&cid).await), [2, 3, 1], "the last pinned first");
-    owner.accepted(&cid, unpin(3)).await;
-    assert_eq!(targets(bob.look(&cid).await), [2, 1]);
+    assert_eq!(targets(bob.look(&cid).await), [3, 4, 2], "the last pinned first");
+    owner.accepted(&cid, unpin(4)).await;
+    assert_eq!(targets(bob.look(&cid).await), [3, 2]);
     // A deleted message is no pin any more.
-    owner.accepted(&cid, delete(2)).await;
-    assert_eq!(targets(bob.look(&cid).await), [1]);
+    owner.accepted(&cid, delete(3)).await;
+    assert_eq!(targets(bob.look(&cid).await), [2]);
     // Of a pair both pin.
     let pair = side.direct("olga", "bob").await;
     owner.say(&pair, "between us").await;
-    bob.accepted(&pair, pin(1)).await;
-    assert_eq!(targets(owner.look(&pair).await), [1]);
+    bob.accepted(&pair, pin(2)).await;
+    assert_eq!(targets(owner.look(&pair).await), [2]);
 }
 
 async fn what_may_not_be_done_has_its_code(side: Side<'_>) {

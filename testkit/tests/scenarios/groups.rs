@@ -57,7 +57,7 @@ async fn a_group_is_made_by_its_owner(side: Side<'_>) {
     assert_eq!((made.code, made.seq), (0, 0), "{made:?}");
     let group = made.group.expect("the group");
     let cid = cid_text(&group.conversation_id);
-    assert_eq!((group.direct, group.head_seq, group.group_version), (false, 0, 1));
+    assert_eq!((group.direct, group.head_seq, group.group_version), (false, 1, 1));
     assert_eq!((group.title.as_str(), group.description.as_str()), ("Trip", "who brings what"));
     assert_eq!((group.history(), group.expiry_s), (History::FromJoin, 3600));
     assert_eq!(users(&group), [&alice, &bob, &carol]);
@@ -69,9 +69,10 @@ async fn a_group_is_made_by_its_owner(side: Side<'_>) {
     // Asked again with the same key it is the same group, not a second one.
     let again = owner.ask(request).await.group.expect("the group");
     assert_eq!(cid_text(&again.conversation_id), cid);
-    // Whoever was online when it was made hears the first word.
-    assert_eq!(owner.say(&cid, "hello").await, 1);
-    assert_eq!(other.hears(&cid, "hello").await, 1);
+    // Whoever was online when it was made hears of it, and the first word.
+    assert_eq!(other.entry_of(&cid, EntryType::Membership).await.seq, 1);
+    assert_eq!(owner.say(&cid, "hello").await, 2);
+    assert_eq!(other.hears(&cid, "hello").await, 2);
     let mut stranger = side.chat("mallory", "phone").await;
     let get = GroupAsk::Get(godwit_proto::group::v1::Get::default());
     assert_eq!(stranger.groups(&cid, get).await.code, FORBIDDEN);
@@ -96,23 +97,23 @@ async fn members_come_and_go_and_the_log_tells(side: Side<'_>) {
     let mut newcomer = side.chat("carol", "phone").await;
     owner.say(&cid, "before carol").await;
     let (group, seq) = owner.changed(&cid, add(&[&carol], Role::Unspecified)).await;
-    assert_eq!((seq, group.head_seq, group.group_version), (2, 2, 2));
+    assert_eq!((seq, group.head_seq, group.group_version), (3, 3, 2));
     let joined = member(&group, &carol);
-    assert_eq!((joined.role(), joined.tag, joined.joined_seq), (Role::Member, 3, 1));
+    assert_eq!((joined.role(), joined.tag, joined.joined_seq), (Role::Member, 3, 2));
     // The asking user's other device and the newcomer read it in the log; the asking one is told by
     // its reply.
-    assert_eq!(laptop.hears(&cid, "before carol").await, 1);
+    assert_eq!(laptop.hears(&cid, "before carol").await, 2);
     for hearer in [&mut laptop, &mut newcomer] {
         let (seq, told) = membership(hearer, &cid).await;
-        assert_eq!((seq, told.change(), told.group_version), (2, Change::Added, 2));
+        assert_eq!((seq, told.change(), told.group_version), (3, Change::Added, 2));
         assert_eq!((told.users, told.role, told.first_tag), (vec![carol.clone()], 3, 3));
     }
     owner.say(&cid, "hello carol").await;
-    assert_eq!(newcomer.hears(&cid, "hello carol").await, 3);
+    assert_eq!(newcomer.hears(&cid, "hello carol").await, 4);
 
     // carol leaves by herself: the last that she gets is the word that it is over.
     let reply = newcomer.groups(&cid, remove(&[&carol])).await;
-    assert_eq!((reply.code, reply.seq), (0, 4), "{reply:?}");
+    assert_eq!((reply.code, reply.seq), (0, 5), "{reply:?}");
     let told = newcomer.control().await;
     assert_eq!((told.kind, told.conversation_id), (1, cid_bytes(&cid).into()));
     owner.say(&cid, "after carol").await;
@@ -132,8 +133,8 @@ async fn members_come_and_go_and_the_log_tells(side: Side<'_>) {
     let (group, _) = owner.changed(&cid, add(&[&carol], Role::ReadOnly)).await;
     assert_eq!(member(&group, &carol).tag, 4, "a tag is never given twice");
     let page = history(&mut newcomer, &cid).await;
-    assert_eq!((page.code, page.visible_seq), (0, 5), "{page:?}");
-    assert_eq!(page.entries.iter().map(|entry| entry.seq).collect::<Vec<_>>(), [6]);
+    assert_eq!((page.code, page.visible_seq), (0, 6), "{page:?}");
+    assert_eq!(page.entries.iter().map(|entry| entry.seq).collect::<Vec<_>>(), [7]);
     assert_eq!(member(&owner.look(&cid).await, &alice).role(), Role::Owner);
 }
 
@@ -149,7 +150,7 @@ async fn roles_say_who_may_what(side: Side<'_>) {
     let mut owner = side.chat("olga", "phone").await;
     let named = roles(&[(&adam, Role::Admin), (&rita, Role::ReadOnly)]);
     let (group, seq) = owner.changed(&cid, named).await;
-    assert_eq!((seq, group.group_version), (1, 2));
+    assert_eq!((seq, group.group_version), (2, 2));
     let mut admin = side.chat("adam", "phone").await;
     let mut plain = side.chat("mia", "phone").await;
     let mut reader = side.chat("rita", "phone").await;
@@ -160,7 +161,7 @@ async fn roles_say_who_may_what(side: Side<'_>) {
     let refused = reader.send(&cid, chat::message("me too")).await;
     assert_eq!(refused.code, FORBIDDEN);
     assert!(refused.reason.contains("read-only"), "{refused:?}");
-    let reaction = chat::about(EntryType::Reaction, 2, "+1");
+    let reaction = chat::about(EntryType::Reaction, 3, "+1");
     assert_eq!(reader.send(&cid, reaction).await.code, FORBIDDEN);
 
     let title = |text: &str| {
@@ -210,7 +211,7 @@ async fn there_is_always_an_owner(side: Side<'_>) {
         assert!(refused.reason.contains("transfer"), "the way out: {refused:?}");
     }
     let (group, seq) = owner.changed(&cid, GroupAsk::Transfer(bob.clone())).await;
-    assert_eq!((seq, group.group_version), (1, 2));
+    assert_eq!((seq, group.group_version), (2, 2));
     assert_eq!(member(&group, &olga).role(), Role::Admin);
     assert_eq!(member(&group, &bob).role(), Role::Owner);
     let (_, told) = membership(&mut heir, &cid).await;
@@ -236,17 +237,17 @@ async fn a_newcomer_sees_from_the_join_on_or_all(side: Side<'_>) {
     owner.changed(&cid, add(&[&dave], Role::Member)).await;
     // carol joined under the setting of her time; dave under the new one.
     let page = history(&mut early, &cid).await;
-    assert_eq!(page.visible_seq, 2);
-    assert_eq!(page.entries.iter().map(|entry| entry.seq).collect::<Vec<_>>(), [3, 4, 5]);
+    assert_eq!(page.visible_seq, 3);
+    assert_eq!(page.entries.iter().map(|entry| entry.seq).collect::<Vec<_>>(), [4, 5, 6]);
     let page = history(&mut late, &cid).await;
-    assert_eq!((page.visible_seq, page.head_seq), (0, 5));
-    assert_eq!(page.entries.len(), 5);
-    assert_eq!(page.entries[0].body.as_ref(), b"one");
+    assert_eq!((page.visible_seq, page.head_seq), (0, 6));
+    assert_eq!(page.entries.len(), 6);
+    assert_eq!(page.entries[1].body.as_ref(), b"one");
     // What a newcomer may look up is not pushed, and does not count as unread.
-    assert_eq!(membership(&mut late, &cid).await.0, 5);
+    assert_eq!(membership(&mut late, &cid).await.0, 6);
     assert_eq!(late.item(&cid).await.unread, 0);
     // A message from before may be answered by whoever sees it, and by nobody else.
-    let mut answer = chat::about(EntryType::Reaction, 1, "+1");
+    let mut answer = chat::about(EntryType::Reaction, 2, "+1");
     assert_eq!(early.send(&cid, answer.clone()).await.code, MALFORMED);
     answer.cmid.clear();
     assert_eq!(late.send(&cid, answer).await.code, 0);
@@ -310,7 +311,7 @@ async fn what_cannot_be_is_refused_whole(side: Side<'_>) {
     let empty = GroupRequest { conversation_id: cid_bytes(&cid).into(), ..GroupRequest::default() };
     assert_eq!(owner.ask(empty).await.code, MALFORMED, "nothing asked");
     let group = owner.look(&cid).await;
-    assert_eq!((group.head_seq, group.group_version), (0, 1), "nothing was done");
+    assert_eq!((group.head_seq, group.group_version), (1, 1), "nothing was done");
     assert_eq!(users(&group), [&alice, &bob]);
 
     // A direct conversation keeps its two.

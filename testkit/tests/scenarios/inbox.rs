@@ -51,10 +51,10 @@ async fn the_latest_activity_comes_first(side: Side<'_>) {
     assert_eq!(ids(&bob.inbox().await), [one.as_str(), &three, &two]);
     // Reactions, edits, receipts and pins are no activity; changes of members and details are.
     tick().await;
-    bob.accepted(&two, about(EntryType::Reaction, 1, "+1")).await;
-    alice.accepted(&two, about(EntryType::Edit, 1, "first!")).await;
-    alice.accepted(&two, about(EntryType::Pin, 1, "")).await;
-    bob.read(&two, 2).await;
+    bob.accepted(&two, about(EntryType::Reaction, 2, "+1")).await;
+    alice.accepted(&two, about(EntryType::Edit, 2, "first!")).await;
+    alice.accepted(&two, about(EntryType::Pin, 2, "")).await;
+    bob.read(&two, 3).await;
     assert_eq!(ids(&bob.inbox().await), [one.as_str(), &three, &two]);
     let title = Details { title: Some("Trip".to_owned()), ..Details::default() };
     tick().await;
@@ -65,14 +65,15 @@ async fn the_latest_activity_comes_first(side: Side<'_>) {
     assert_eq!((group.title.as_str(), group.direct, group.members), ("Trip", false, 2));
     assert_eq!((pair.peer.as_str(), pair.direct), (side.id("alice").as_str(), true));
     let preview = group.preview.as_ref().expect("the change");
-    assert_eq!((preview.r#type(), preview.seq), (EntryType::Details, 2));
+    assert_eq!((preview.r#type(), preview.seq), (EntryType::Details, 3));
     assert_eq!(preview.details.as_ref().and_then(|d| d.title.as_deref()), Some("Trip"));
     assert_eq!((group.role(), group.tag, group.group_version), (Role::Member, 2, 1));
-    assert_eq!((pair.head_seq, pair.preview.as_ref().map(|entry| entry.seq)), (4, Some(1)));
+    assert_eq!((pair.head_seq, pair.preview.as_ref().map(|entry| entry.seq)), (5, Some(2)));
     // A conversation in which nothing was said yet is there, too.
     let four = side.group(&["alice", "bob"]).await;
     let fresh = bob.item(&four).await;
-    assert_eq!((fresh.head_seq, fresh.unread, fresh.preview), (0, 0, None));
+    assert_eq!((fresh.head_seq, fresh.unread), (1, 0));
+    assert_eq!(fresh.preview.map(|entry| entry.r#type()), Some(EntryType::Membership));
     assert!(fresh.active_ms.abs_diff(now_ms()) < 10_000);
     assert_eq!(ids(&bob.inbox().await)[0], four);
 }
@@ -87,12 +88,12 @@ async fn the_preview_is_what_the_message_is_now(side: Side<'_>) {
         (entry.seq, String::from_utf8_lossy(&entry.body).into_owned(), entry.body_gone)
     };
     alice.say(&cid, "helo").await;
-    assert_eq!(preview(&mut bob).await, (1, "helo".to_owned(), false));
-    alice.accepted(&cid, about(EntryType::Edit, 1, "hello")).await;
-    alice.accepted(&cid, about(EntryType::Edit, 1, "hello!")).await;
-    assert_eq!(preview(&mut bob).await, (1, "hello!".to_owned(), false));
-    alice.accepted(&cid, about(EntryType::Deletion, 1, "")).await;
-    assert_eq!(preview(&mut bob).await, (1, String::new(), true));
+    assert_eq!(preview(&mut bob).await, (2, "helo".to_owned(), false));
+    alice.accepted(&cid, about(EntryType::Edit, 2, "hello")).await;
+    alice.accepted(&cid, about(EntryType::Edit, 2, "hello!")).await;
+    assert_eq!(preview(&mut bob).await, (2, "hello!".to_owned(), false));
+    alice.accepted(&cid, about(EntryType::Deletion, 2, "")).await;
+    assert_eq!(preview(&mut bob).await, (2, String::new(), true));
     // Encrypted bytes come as they are; long ones are cut, and it is said.
     let opaque: Vec<u8> = (0..=255).collect();
     let send = Send { body: opaque.clone().into(), ..Send::default() };
@@ -119,25 +120,25 @@ async fn unread_is_a_subtraction(side: Side<'_>) {
     let unread = async |chat: &mut Chat| chat.item(&cid).await.unread;
     alice.say_many(&cid, "a", 5).await;
     assert_eq!((unread(&mut bob).await, unread(&mut alice).await), (5, 0));
-    bob.read(&cid, 3).await;
+    bob.read(&cid, 4).await;
     assert_eq!((unread(&mut bob).await, unread(&mut laptop).await), (2, 2));
     // Neither one's own messages count, nor what is no message.
     bob.say_many(&cid, "b", 4).await;
-    alice.accepted(&cid, about(EntryType::Edit, 1, "x")).await;
-    alice.accepted(&cid, about(EntryType::Reaction, 6, "+1")).await;
+    alice.accepted(&cid, about(EntryType::Edit, 2, "x")).await;
+    alice.accepted(&cid, about(EntryType::Reaction, 7, "+1")).await;
     assert_eq!((unread(&mut bob).await, unread(&mut alice).await), (2, 4));
     alice.say(&cid, "one more").await;
     assert_eq!(unread(&mut bob).await, 3);
     // A deleted one still counts until it is read: its place is there.
-    alice.accepted(&cid, about(EntryType::Deletion, 12, "")).await;
+    alice.accepted(&cid, about(EntryType::Deletion, 13, "")).await;
     assert_eq!(unread(&mut bob).await, 3);
     // Reading an entry that is no message reads all before it.
-    bob.read(&cid, 11).await;
+    bob.read(&cid, 12).await;
     assert_eq!(unread(&mut bob).await, 1);
     let head = bob.item(&cid).await.head_seq;
     bob.read(&cid, head).await;
     let item = bob.item(&cid).await;
-    assert_eq!((item.unread, item.read, item.delivered), (0, 13, 13));
+    assert_eq!((item.unread, item.read, item.delivered), (0, 14, 14));
     assert_eq!(unread(&mut alice).await, 4);
 }
 
@@ -162,10 +163,10 @@ async fn mentions_are_counted_apart(side: Side<'_>) {
     // Naming oneself is nothing to be told of.
     bob.accepted(&cid, naming(&[&bob_id])).await;
     assert_eq!(counts(&mut bob).await, (3, 2));
-    bob.read(&cid, 1).await;
+    bob.read(&cid, 2).await;
     assert_eq!(counts(&mut bob).await, (2, 1));
     // What is deleted mentions nobody any more.
-    alice.accepted(&cid, about(EntryType::Deletion, 2, "")).await;
+    alice.accepted(&cid, about(EntryType::Deletion, 3, "")).await;
     assert_eq!((counts(&mut bob).await.1, counts(&mut carol).await.1), (0, 0));
 }
 
@@ -206,12 +207,12 @@ async fn marks_are_ones_own(side: Side<'_>) {
     assert!(bob.item(two).await.archived);
     bob.mark(two, archive(false)).await;
     // Marked unread until it is read.
-    bob.read(one, 1).await;
+    bob.read(one, 2).await;
     bob.mark(one, SetMarks { marked_unread: Some(true), ..SetMarks::default() }).await;
     let item = laptop.item(one).await;
     assert_eq!((item.marked_unread, item.unread), (true, 0));
     alice.say(one, "y").await;
-    laptop.read(one, 2).await;
+    laptop.read(one, 3).await;
     assert!(!bob.item(one).await.marked_unread, "reading takes it back");
     // Nobody else has any of it.
     for cid in &cids {
@@ -280,7 +281,7 @@ async fn leaving_and_coming_back_begins_anew(side: Side<'_>) {
     alice.say(&cid, "with bob").await;
     let item = bob.item(&cid).await;
     assert_eq!((item.unread, item.mentions, item.read, item.pinned_ms), (1, 0, 0, 0));
-    assert_eq!(item.visible_seq, 5);
+    assert_eq!(item.visible_seq, 6);
 }
 
 /// The same item over REST, reduced to what both show.
@@ -342,7 +343,7 @@ async fn rest_shows_the_same(side: Side<'_>) {
     alice.say_many(&one, "n", 5).await;
     let named = Send { mentions: vec![side.id("bob")], ..message("you") };
     alice.accepted(&two, named).await;
-    alice.accepted(&one, about(EntryType::Edit, 5, "edited")).await;
+    alice.accepted(&one, about(EntryType::Edit, 6, "edited")).await;
     let title = Details { title: Some("Trip".to_owned()), ..Details::default() };
     alice.changed(&three, chat::details(title, None)).await;
     let rest = side.rest("bob").await;
@@ -351,11 +352,11 @@ async fn rest_shows_the_same(side: Side<'_>) {
     let marks = json!({ "pinned": true, "muted_until_ms": until, "marked_unread": true });
     rest.patch(&format!("/v1/inbox/{two}"), &marks).await.expect(200);
     bob.mark(&one, SetMarks { archived: Some(true), ..SetMarks::default() }).await;
-    let own = rest.post(&format!("/v1/conversations/{one}/receipts"), &json!({ "read": 3 })).await;
+    let own = rest.post(&format!("/v1/conversations/{one}/receipts"), &json!({ "read": 4 })).await;
     let own = own.expect(200);
-    assert_eq!((&own["read"], own["delivered"].as_u64() >= Some(3)), (&json!(3), true));
+    assert_eq!((&own["read"], own["delivered"].as_u64() >= Some(4)), (&json!(4), true));
     // What has arrived is noted a moment after it has.
-    for (cid, seq) in [(&one, 6), (&two, 1), (&three, 1)] {
+    for (cid, seq) in [(&one, 7), (&two, 2), (&three, 2)] {
         while bob.entry(cid).await.seq < seq {}
         godwit_testkit::until("the delivery to be noted", async || {
             let shown = rest.get(&format!("/v1/inbox/{cid}")).await.expect(200);
@@ -382,8 +383,8 @@ async fn rest_shows_the_same(side: Side<'_>) {
     let own = list["receipts"]
         .as_array()
         .and_then(|all| all.iter().find(|r| r["user"] == side.id("bob")));
-    assert_eq!(own.map(|r| r["read"].clone()), Some(json!(3)));
-    assert_eq!(member(&bob.look(&one).await, &side.id("bob")).read, 3);
+    assert_eq!(own.map(|r| r["read"].clone()), Some(json!(4)));
+    assert_eq!(member(&bob.look(&one).await, &side.id("bob")).read, 4);
     let beyond = json!({ "read": 99 });
     let refused = rest.post(&format!("/v1/conversations/{one}/receipts"), &beyond).await;
     assert_eq!(refused.problem(400), "bad_request");

@@ -67,12 +67,12 @@ async fn a_repeated_request_is_done_once(world: World) {
     let carol = json!({ "users": ["carol"] });
     let key = [("Idempotency-Key", "add-1")];
     let first = alice.ask("POST", &path, &key, Some(&carol)).await.expect(200);
-    assert_eq!(first["entry"]["seq"], 1);
+    assert_eq!(first["entry"]["seq"], 2);
     alice.delete(&format!("{path}/carol")).await.expect(200);
     let again = alice.ask("POST", &path, &key, Some(&carol)).await.expect(200);
     assert_eq!(again["entry"], first["entry"]);
     assert_eq!(again["members"].as_array().map(Vec::len), Some(2), "nobody was added again");
-    assert_eq!(head(&world, &cid).await, 2);
+    assert_eq!(head(&world, &cid).await, 3);
 
     // All at once: one of them does it, all are told of it.
     let title = json!({ "title": "Sea" });
@@ -82,8 +82,8 @@ async fn a_repeated_request_is_done_once(world: World) {
         reply.expect(200)["entry"]["seq"].clone()
     };
     let told = tokio::join!(ask(), ask(), ask(), ask(), ask(), ask());
-    assert_eq!(told, (3.into(), 3.into(), 3.into(), 3.into(), 3.into(), 3.into()));
-    assert_eq!(head(&world, &cid).await, 3);
+    assert_eq!(told, (4.into(), 4.into(), 4.into(), 4.into(), 4.into(), 4.into()));
+    assert_eq!(head(&world, &cid).await, 4);
 }
 
 async fn a_state_that_is_over_is_refused(world: World) {
@@ -266,8 +266,8 @@ async fn groups_are_ruled_over_rest_too(world: World) {
     let expected = [
         stay("alice", 0, None),
         stay("bob", 0, None),
-        stay("carol", 0, Some(5)),
-        stay("carol", 5, None),
+        stay("carol", 1, Some(6)),
+        stay("carol", 6, None),
     ];
     assert_eq!(stays, expected);
     // A change of members too long for one is refused whole: as a request, or as a body.
@@ -279,7 +279,7 @@ async fn groups_are_ruled_over_rest_too(world: World) {
     let refused = bob.post(&members, &json!({ "users": crowd[..1001] })).await;
     assert_eq!(refused.problem(400), "bad_request");
     let now = bob.get(&path).await.expect(200);
-    assert_eq!((&now["head"], now["members"].as_array().map(Vec::len)), (&json!(6), Some(3)));
+    assert_eq!((&now["head"], now["members"].as_array().map(Vec::len)), (&json!(7), Some(3)));
 }
 
 #[tokio::test]

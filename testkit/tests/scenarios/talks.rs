@@ -1,10 +1,12 @@
 //! How conversations begin: one for a pair, told to whoever is there; and what a key stands for.
 
+use godwit_proto::conversation::v1::membership::Change;
 use godwit_proto::conversation::v1::{EntryType, Role};
 use godwit_proto::group::v1::group_request::Ask as GroupAsk;
 use godwit_proto::group::v1::{Create, Get, GroupReply, GroupRequest};
+use godwit_proto::inbox::v1::{Left, List, Shelf};
 use godwit_proto::presence::v1::typing;
-use godwit_testkit::chat::{Chat, about, cid_bytes, cid_text, message};
+use godwit_testkit::chat::{self, Chat, about, cid_bytes, cid_text, message};
 use godwit_testkit::server::Options;
 use serde_json::{Value, json};
 
@@ -13,6 +15,8 @@ use super::side::Side;
 in_both_versions!(
     two_users_have_one_direct_conversation,
     who_creates_at_once_is_told_the_same,
+    a_creation_is_told_to_whoever_is_there,
+    what_a_person_has_left_is_in_the_inbox,
     a_key_is_good_for_one_message,
     a_block_closes_a_direct_conversation,
 );
@@ -35,7 +39,7 @@ async fn strangers_are_asked_in_measure(side: Side<'_>) {
     let cid = made(&alice.groups("", group(&ids[..3])).await);
     // The same people again are no more people.
     made(&alice.groups("", group(&ids[..2])).await);
-    let add = |id: &str| godwit_testkit::chat::add(&[id], Role::Member);
+    let add = |id: &str| chat::add(&[id], Role::Member);
     assert_eq!(alice.groups(&cid, add(&ids[3])).await.code, 0x87);
     for ask in [direct(&ids[3]), group(&ids[3..4])] {
         let refused = alice.groups("", ask).await;
@@ -126,6 +130,84 @@ async fn who_creates_at_once_is_told_the_same(side: Side<'_>) {
     assert_eq!([a, b, c, d].iter().filter(|reply| !reply.existed).count(), 1);
 }
 
+async fn a_creation_is_told_to_whoever_is_there(side: Side<'_>) {
+    let mut alice = side.chat("alice", "phone").await;
+    let mut laptop = side.chat("alice", "laptop").await;
+    let mut bob = side.chat("bob", "phone").await;
+    let (away, _) = side.kept("carol", "phone").await;
+    away.disconnect().await;
+    let ids = side.ids(&["alice", "bob", "carol"]);
+    let details = godwit_proto::conversation::v1::Details {
+        title: Some("us".to_owned()),
+        ..Default::default()
+    };
+    let cid = alice.create(&[&ids[1], &ids[2]], Some(details)).await;
+    let (mut carol, present) = side.kept("carol", "phone").await;
+    assert!(present);
+    for chat in [&mut bob, &mut laptop, &mut carol] {
+        let first = chat.entry_of(&cid, EntryType::Membership).await;
+        assert_eq!((first.seq, first.number, &first.sender), (1, 0, &ids[0]));
+        let told = first.membership.expect("what became of the members");
+        assert_eq!(
+            (told.change(), told.users.clone(), told.member_count),
+            (Change::Created, ids.clone(), 3)
+        );
+        let roles: Vec<Role> = told.roles.iter().map(|role| role.role()).collect();
+        assert_eq!(roles, [Role::Owner, Role::Member, Role::Member]);
+        assert_eq!((told.group_version, told.first_tag, told.direct), (1, 1, false));
+        assert_eq!(first.details.and_then(|d| d.title).as_deref(), Some("us"));
+    }
+    // It is nothing that has to be read, and the first word comes behind it.
+    let item = bob.item(&cid).await;
+    assert_eq!((item.unread, item.head_seq), (0, 1));
+    assert_eq!(bob.say(&cid, "hello").await, 2);
+    assert_eq!(alice.hears(&cid, "hello").await, 2);
+}
+
+/// For a while, with who ended it and where, by MQTT and by REST; it is no conversation of theirs.
+async fn what_a_person_has_left_is_in_the_inbox(side: Side<'_>) {
+    let ids = side.ids(&["alice", "bob"]);
+    let mut alice = side.chat("alice", "phone").await;
+    let mut bob = side.chat("bob", "phone").await;
+    let titled = godwit_proto::conversation::v1::Details {
+        title: Some("us".to_owned()),
+        ..Default::default()
+    };
+    let removed = alice.create(&[&ids[1]], Some(titled)).await;
+    let left = alice.create(&[&ids[1]], None).await;
+    let (_, removed_seq) = alice.changed(&removed, chat::remove(&[&ids[1]])).await;
+    let reply = bob.groups(&left, chat::remove(&[&ids[1]])).await;
+    assert_eq!(reply.code, 0, "{reply:?}");
+    let shown = |all: &[Left]| -> Vec<(String, String, u64, String)> {
+        let shown = all.iter().map(|left| {
+            assert!(left.left_ms > 1_700_000_000_000, "{left:?}");
+            let id = cid_text(&left.conversation_id);
+            (id, left.title.clone(), left.left_seq, left.by.clone())
+        });
+        shown.collect()
+    };
+    let first = (removed.clone(), "us".to_owned(), removed_seq, ids[0].clone());
+    let second = (left.clone(), String::new(), reply.seq, ids[1].clone());
+    let page = bob.inbox_page(List::default()).await;
+    assert!(page.items.is_empty(), "{page:?}");
+    let mut found = shown(&page.left);
+    // Both may have ended in the same millisecond.
+    found.sort_by_key(|row| row.0 == left);
+    assert_eq!(found, [first, second.clone()]);
+    assert_eq!(alice.inbox_page(List::default()).await.left, []);
+    let archived = List { shelf: Shelf::Archived as i32, ..List::default() };
+    assert_eq!(bob.inbox_page(archived).await.left, []);
+    let rest = side.rest("bob").await;
+    let page = rest.get("/v1/inbox").await.expect(200);
+    let row = page["left"].as_array().and_then(|all| all.iter().find(|row| row["id"] == left));
+    let row = row.unwrap_or_else(|| panic!("{page}"));
+    assert_eq!((&row["left_seq"], &row["by"]), (&json!(reply.seq), &json!(ids[1])));
+    // Back in, it is an item again.
+    alice.changed(&removed, chat::add(&[&ids[1]], Role::Member)).await;
+    let page = bob.inbox_page(List::default()).await;
+    assert_eq!((page.items.len(), shown(&page.left)), (1, vec![second]));
+}
+
 async fn a_key_is_good_for_one_message(side: Side<'_>) {
     let cid = side.group(&["alice", "bob"]).await;
     let mut alice = side.chat("alice", "phone").await;
@@ -164,7 +246,7 @@ async fn a_key_is_good_for_one_message(side: Side<'_>) {
     assert_eq!(made(&alice.ask(ask("g", "", group("a"))).await), own);
     assert_eq!(alice.ask(ask("g", "", group("b"))).await.code, 0x99);
     let carol = [side.id("carol")];
-    let add = |name: &str| godwit_testkit::chat::add(&[name], Role::Member);
+    let add = |name: &str| chat::add(&[name], Role::Member);
     let added = alice.ask(ask("c", &own, add(&carol[0]))).await;
     assert_eq!(alice.ask(ask("c", &own, add(&carol[0]))).await.seq, added.seq);
     assert_eq!(alice.ask(ask("c", &own, add(&side.id("dan")))).await.code, 0x99);
@@ -199,7 +281,7 @@ async fn a_block_closes_a_direct_conversation(side: Side<'_>) {
         assert!(!fate.reason.contains("block"), "{fate:?}");
     }
     let timer = godwit_proto::conversation::v1::Details { expiry_s: Some(1), ..Default::default() };
-    let reply = mallory.groups(&cid, godwit_testkit::chat::details(timer, None)).await;
+    let reply = mallory.groups(&cid, chat::details(timer, None)).await;
     assert_eq!(reply.code, 0x87, "{reply:?}");
     assert!(!reply.reason.contains("block"), "{reply:?}");
     let path = format!("/v1/conversations/{cid}");

@@ -2,9 +2,11 @@
 
 use godwit_core::change::{Ask, DetailsChange};
 use godwit_core::commit::SendKey;
-use godwit_core::ids::{ConversationId, Identity, Seq, UserId};
+use godwit_core::ids::{ConversationId, Identity, MessageId, Seq, UserId};
 use godwit_core::limits::{CHANGE_USERS_MAX, MEMBERS_MAX};
-use godwit_core::membership::{ConversationKind, Details, History, NewConversation, Role};
+use godwit_core::membership::{
+    ConversationKind, Details, Founding, History, NewConversation, Role,
+};
 use godwit_proto::conversation::v1 as log_wire;
 use godwit_proto::group::v1 as wire;
 use sha2::{Digest as _, Sha256};
@@ -73,6 +75,7 @@ impl Create {
         self,
         creator: &Identity,
         key: &SendKey,
+        message_id: MessageId,
         time_ms: u64,
     ) -> NewConversation {
         let (owner, other) = match self.kind {
@@ -83,7 +86,7 @@ impl Create {
         let others = self.others.into_iter().filter(|user| *user != creator.user);
         members.extend(others.map(|user| (user, other)));
         let (kind, details) = (self.kind, self.details);
-        let founding = None;
+        let founding = Some(Founding { by: creator.clone(), message_id });
         NewConversation { id: derived(creator, key), kind, members, details, time_ms, founding }
     }
 
@@ -174,7 +177,7 @@ fn details(details: log_wire::Details) -> Result<DetailsChange, Refusal> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use godwit_core::ids::{ClientMessageId, MessageId};
+    use godwit_core::ids::ClientMessageId;
     use wire::group_request::Ask as Wire;
 
     fn names(names: &[&str]) -> Vec<String> {
@@ -263,7 +266,7 @@ mod tests {
         let create = |who: &str, key: &SendKey, direct| {
             let members = names(&["bob", "alice"]);
             let wire = wire::Create { direct, members, details: None };
-            read_create(wire).unwrap().into_new(&who.parse().unwrap(), key, 5)
+            read_create(wire).unwrap().into_new(&who.parse().unwrap(), key, MessageId([3; 16]), 5)
         };
         let first = create("alice:phone", &client("k"), false);
         let member = |name: &str, role| (UserId::new(name).unwrap(), role);

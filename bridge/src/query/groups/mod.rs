@@ -123,7 +123,7 @@ async fn make(
         }
     }
     let message_id = inner.ids.next(time_ms);
-    let new = create.into_new(identity, &key(cmid, message_id), time_ms);
+    let new = create.into_new(identity, &key(cmid, message_id), message_id, time_ms);
     let made = control::create(inner, &new, Some(&identity.user)).await.map_err(unsure)?;
     let conversation = made.map_err(|refused| refusal(&refused))?;
     if conversation.member(&identity.user).is_none() {

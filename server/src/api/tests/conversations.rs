@@ -32,7 +32,7 @@ async fn who_creates_what() {
     assert_eq!(roles(&reply), "alice:owner bob:member zoe:member");
     let reply = world.create(ADMIN, "group", &["zoe", "bob"]).await;
     assert_eq!(roles(&reply), "bob:member zoe:owner");
-    assert_eq!((&reply.json()["head"], &reply.json()["group_version"]), (&json!(0), &json!(1)));
+    assert_eq!((&reply.json()["head"], &reply.json()["group_version"]), (&json!(1), &json!(1)));
     let path = format!("/v1/conversations/{}", id(&reply));
     let shown = world.get(&path, ADMIN).await;
     assert_eq!((shown.json(), shown.header("etag")), (reply.json(), Some("\"1.0\"")));
@@ -112,9 +112,16 @@ async fn a_group_begins_with_its_details() {
     world.ask("POST", &members, &alice, r#"{"users":["carol"]}"#).await.ok(200);
     let carol = world.token("carol:phone");
     let list = world.get(&format!("/v1/conversations/{cid}/messages"), &carol).await.ok(200);
-    let first = &list["messages"][0];
+    let created = &list["messages"][0];
+    let told = json!({
+        "change": "created", "users": ["alice", "bob"], "group_version": 1, "first_tag": 1,
+        "roles": [{"user": "alice", "role": "owner"}, {"user": "bob", "role": "member"}],
+    });
+    assert_eq!((&created["seq"], &created["from"]), (&json!(1), &json!("alice")));
+    assert_eq!((&created["membership"], &created["details"]["title"]), (&told, &json!("Trip")));
+    let first = &list["messages"][1];
     // The tests' time is long ago, so its minute is over.
-    assert_eq!((&first["seq"], &first["body_gone"]), (&json!(1), &json!(true)));
+    assert_eq!((&first["seq"], &first["body_gone"]), (&json!(2), &json!(true)));
     assert_eq!(first["expires_ms"], json!(SENT_MS + 60_000));
 }
 
@@ -178,33 +185,33 @@ async fn details_change_by_the_last_writer_or_only_as_seen() {
     let shown = first.ok(200);
     assert_eq!(
         (&shown["title"], &shown["details_seq"], &shown["head"]),
-        (&json!("One"), &json!(1), &json!(1))
+        (&json!("One"), &json!(2), &json!(2))
     );
     assert_eq!(shown["group_version"], json!(1), "details are no change of members");
-    assert_eq!((&shown["entry"]["seq"], &shown["entry"]["kind"]), (&json!(1), &json!("details")));
-    assert_eq!(first.header("etag"), Some("\"1.1\""));
-    assert_eq!(world.heard.announced.lock().len(), 1);
+    assert_eq!((&shown["entry"]["seq"], &shown["entry"]["kind"]), (&json!(2), &json!("details")));
+    assert_eq!(first.header("etag"), Some("\"1.2\""));
+    assert_eq!(world.heard.announced.lock().len(), 2);
 
     // A writer that knew of nothing overwrites, and the entry names what was lost.
     let second = patch(&alice, &[], r#"{"title":"Two","based_on":0}"#).await.ok(200);
-    let details = json!({"title": "Two", "replaces": [1], "concurrent": true});
+    let details = json!({"title": "Two", "replaces": [2], "concurrent": true});
     assert_eq!(second["entry"]["details"], details);
     // Whoever names what was seen is refused instead, with what is there.
-    let stale = patch(&alice, &[("If-Match", "\"1.1\"")], r#"{"title":"Three"}"#).await;
+    let stale = patch(&alice, &[("If-Match", "\"1.2\"")], r#"{"title":"Three"}"#).await;
     stale.refused(412, "changed", "If-Match");
-    assert_eq!(stale.header("etag"), Some("\"1.2\""));
+    assert_eq!(stale.header("etag"), Some("\"1.3\""));
     let strange = patch(&alice, &[("If-Match", "\"x\"")], r#"{"title":"Three"}"#).await;
     strange.refused(412, "changed", "If-Match");
-    assert_eq!(strange.header("etag"), Some("\"1.2\""));
-    patch(&alice, &[("If-Match", "1.2")], "{}").await.refused(400, "bad_request", "in quotes");
-    let third = patch(&alice, &[("If-Match", "\"1.2\"")], r#"{"title":"Three","expiry_s":null}"#);
+    assert_eq!(strange.header("etag"), Some("\"1.3\""));
+    patch(&alice, &[("If-Match", "1.3")], "{}").await.refused(400, "bad_request", "in quotes");
+    let third = patch(&alice, &[("If-Match", "\"1.3\"")], r#"{"title":"Three","expiry_s":null}"#);
     let third = third.await.ok(200);
     assert_eq!((&third["title"], &third["expiry_s"]), (&json!("Three"), &Value::Null));
 
     // The same again is no change and no entry.
     let same = patch(&alice, &[], r#"{"title":"Three"}"#).await.ok(200);
-    assert_eq!((&same["head"], same.get("entry")), (&json!(3), None));
-    assert_eq!(world.heard.announced.lock().len(), 3);
+    assert_eq!((&same["head"], same.get("entry")), (&json!(4), None));
+    assert_eq!(world.heard.announced.lock().len(), 4);
 
     for (token, body, status, code, part) in [
         (&bob, r#"{"title":"Mine"}"#, 403, "forbidden", "owner or an admin"),

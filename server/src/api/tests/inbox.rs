@@ -14,7 +14,7 @@ async fn conversations_by_latest_activity() {
     world.send(&direct, &[b"one", b"two"]).await;
     let named = Act::Message { reply_to: None, mentions: vec![UserId::new("bob").unwrap()] };
     world.act("alice:phone", &direct, named, b"bob?").await;
-    world.act("alice:phone", &direct, Act::Edit { target: Seq(3) }, b"bob!").await;
+    world.act("alice:phone", &direct, Act::Edit { target: Seq(4) }, b"bob!").await;
 
     let item = world.get(&format!("/v1/inbox/{direct}"), &bob).await.ok(200);
     for (field, expected) in [
@@ -23,7 +23,7 @@ async fn conversations_by_latest_activity() {
         ("title", json!("")),
         ("peer", json!("alice")),
         ("members", json!(2)),
-        ("head", json!(4)),
+        ("head", json!(5)),
         ("role", json!("member")),
         ("unread", json!(3)),
         ("mentions", json!(1)),
@@ -37,13 +37,13 @@ async fn conversations_by_latest_activity() {
     ] {
         assert_eq!(item[field], expected, "{field}");
     }
-    assert_eq!((&item["preview"]["seq"], &item["preview"]["text"]), (&json!(3), &json!("bob!")));
+    assert_eq!((&item["preview"]["seq"], &item["preview"]["text"]), (&json!(4), &json!("bob!")));
     let receipts = format!("/v1/conversations/{direct}/receipts");
-    world.ask("POST", &receipts, &bob, r#"{"read":2}"#).await.ok(200);
+    world.ask("POST", &receipts, &bob, r#"{"read":3}"#).await.ok(200);
     let item = world.get(&format!("/v1/inbox/{direct}"), &bob).await.ok(200);
     assert_eq!(
         (&item["unread"], &item["mentions"], &item["read"]),
-        (&json!(1), &json!(1), &json!(2))
+        (&json!(1), &json!(1), &json!(3))
     );
 
     // The groups were created after the messages' time, so the direct one is last.

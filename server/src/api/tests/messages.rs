@@ -10,10 +10,10 @@ async fn messages_come_by_pages() {
     let path = |query: &str| format!("/v1/conversations/{cid}/messages{query}");
     let bob = world.token("bob:phone");
     let all = world.get(&path(""), &bob).await.ok(200);
-    assert_eq!((&all["head"], &all["next"]), (&json!(4), &Value::Null));
-    let first = &all["messages"][0];
+    assert_eq!((&all["head"], &all["next"]), (&json!(5), &Value::Null));
+    let first = &all["messages"][1];
     for (field, expected) in [
-        ("seq", json!(1)),
+        ("seq", json!(2)),
         ("kind", json!("message")),
         ("from", json!("alice")),
         ("device", json!("phone")),
@@ -27,9 +27,9 @@ async fn messages_come_by_pages() {
     }
     assert_eq!(first["mid"].as_str().map(str::len), Some(22));
     assert_eq!(first["chain"].as_str().map(str::len), Some(16));
-    let second = &all["messages"][1];
+    let second = &all["messages"][2];
     assert_eq!((&second["body"], second.get("text")), (&json!("/wA="), None));
-    let expired = &all["messages"][2];
+    let expired = &all["messages"][3];
     assert_eq!((&expired["body"], &expired["body_gone"]), (&json!(""), &json!(true)));
 
     let seqs = |list: &Value| -> Vec<u64> {
@@ -37,18 +37,18 @@ async fn messages_come_by_pages() {
     };
     for (query, expected, next) in [
         ("?limit=2", vec![1, 2], json!(2)),
-        ("?after=2&limit=2", vec![3, 4], Value::Null),
-        ("?after=3&limit=100", vec![4], Value::Null),
+        ("?after=3&limit=2", vec![4, 5], Value::Null),
+        ("?after=4&limit=100", vec![5], Value::Null),
         ("?limit=1", vec![1], json!(1)),
         ("?after=99", vec![], Value::Null),
         ("?after=18446744073709551615", vec![], Value::Null),
         ("?before=3", vec![1, 2], Value::Null),
         ("?before=4&limit=2", vec![1, 2], json!(2)),
         ("?before=0", vec![], Value::Null),
-        ("?before=18446744073709551615", vec![1, 2, 3, 4], Value::Null),
-        ("?order=desc&limit=3", vec![4, 3, 2], json!(2)),
+        ("?before=18446744073709551615", vec![1, 2, 3, 4, 5], Value::Null),
+        ("?order=desc&limit=3", vec![5, 4, 3], json!(3)),
         ("?order=desc&before=2", vec![1], Value::Null),
-        ("?order=desc&after=2", vec![4, 3], Value::Null),
+        ("?order=desc&after=2", vec![5, 4, 3], Value::Null),
         ("?order=asc&after=1&before=4", vec![2, 3], Value::Null),
     ] {
         let page = world.get(&path(query), &bob).await.ok(200);
@@ -74,7 +74,7 @@ async fn every_kind_of_entry_is_shown() {
     let world = World::new().await;
     let cid = id(&world.create(ADMIN, "group", &["alice", "bob"]).await);
     world.send(&cid, &[b"one", b"two"]).await;
-    let (one, two) = (Seq(1), Seq(2));
+    let (one, two) = (Seq(2), Seq(3));
     let bob = UserId::new("bob").unwrap();
     let named = Act::Message { reply_to: Some(one), mentions: vec![bob] };
     for (act, body) in [
@@ -103,26 +103,27 @@ async fn every_kind_of_entry_is_shown() {
     assert_eq!(
         shown,
         [
+            "membership null - false",
             "message null one false",
             "message null - true",
-            "edit 1 one! false",
-            "reaction 1 + false",
-            "pin 1 - false",
+            "edit 2 one! false",
+            "reaction 2 + false",
             "pin 2 - false",
-            "unpin 2 - false",
-            "deletion 2 - false",
+            "pin 3 - false",
+            "unpin 3 - false",
+            "deletion 3 - false",
             "message null three false",
         ]
     );
-    let last = &list["messages"][8];
+    let last = &list["messages"][9];
     assert_eq!(
         (&last["reply_to"], &last["mentions"], &last["number"]),
-        (&json!(1), &json!(["bob"]), &json!(3))
+        (&json!(2), &json!(["bob"]), &json!(3))
     );
 
     let pins = world.get(&format!("/v1/conversations/{cid}/pins"), ADMIN).await.ok(200);
     let pins = pins["pins"].as_array().unwrap();
-    assert_eq!((pins.len(), &pins[0]["kind"], &pins[0]["target"]), (1, &json!("pin"), &json!(1)));
+    assert_eq!((pins.len(), &pins[0]["kind"], &pins[0]["target"]), (1, &json!("pin"), &json!(2)));
     // What carol cannot see is not shown to her as pinned either.
     let members = format!("/v1/conversations/{cid}/members");
     world.ask("POST", &members, ADMIN, r#"{"users":["carol"]}"#).await.ok(200);
@@ -143,27 +144,30 @@ async fn a_message_is_sent_once_for_a_key() {
     let body = r#"{"text":"hi","mentions":["bob","bob"]}"#;
     let first = world.ask_with("POST", &path, &alice, key, body).await;
     let sent = first.ok(201);
-    assert_eq!((&sent["seq"], &sent["duplicate"]), (&json!(1), &json!(false)));
+    let seq = sent["seq"].as_u64().unwrap();
+    assert_eq!(sent["duplicate"], false);
     let again = world.ask_with("POST", &path, &alice, key, body).await.ok(201);
     assert_eq!((&again["mid"], &again["seq"]), (&sent["mid"], &sent["seq"]));
     assert_eq!(again["duplicate"], true);
     let other = world.ask_with("POST", &path, &alice, key, r#"{"text":"ho"}"#).await;
     other.refused(422, "key_reused", "another request");
     // Without a key each one is another; an operator sends for a user.
-    world.ask("POST", &path, &bob, r#"{"body":"AP8=","reply_to":1}"#).await.ok(201);
+    let reply = json!({"body": "AP8=", "reply_to": seq}).to_string();
+    world.ask("POST", &path, &bob, &reply).await.ok(201);
     let bot = world.ask("POST", &format!("{path}?user=bob"), ADMIN, r#"{"text":"bot"}"#).await;
-    assert_eq!(bot.ok(201)["seq"], 3);
+    assert_eq!(bot.ok(201)["seq"], seq + 2);
     // The test reads headers in lower case.
-    let place = format!("{}?after=0&limit=1", path.to_lowercase());
+    let place = format!("{}?after={}&limit=1", path.to_lowercase(), seq - 1);
     assert_eq!(first.header("location"), Some(place.as_str()));
-    let list = world.get(&path, &alice).await.ok(200);
+    let list = world.get(&format!("{path}?after={}", seq - 1), &alice).await.ok(200);
     let shown = |i: usize, field: &str| list["messages"][i][field].clone();
     assert_eq!(list["messages"].as_array().unwrap().len(), 3);
     assert_eq!((shown(0, "text"), shown(0, "mentions")), (json!("hi"), json!(["bob"])));
     assert_eq!((shown(0, "mid"), shown(0, "device")), (sent["mid"].clone(), json!("phone")));
-    assert_eq!((shown(1, "body"), shown(1, "reply_to")), (json!("AP8="), json!(1)));
+    assert_eq!((shown(1, "body"), shown(1, "reply_to")), (json!("AP8="), json!(seq)));
     assert_eq!((shown(2, "from"), shown(2, "device")), (json!("bob"), json!("rest")));
-    assert_eq!(world.heard.announced.lock().len(), 3, "devices are told as of any send");
+    let announced: Vec<_> = world.heard.announced.lock().iter().map(|a| a.entry.seq.0).collect();
+    assert_eq!(announced, [seq - 1, seq, seq + 1, seq + 2], "devices are told as of any send");
 
     let long = json!({"text": "x".repeat(262_145)}).to_string();
     for (token, body, status, code, part) in [

@@ -49,8 +49,8 @@ async fn what_cannot_have_been_read() {
     let (cid, path) = group(&world).await;
     let bob = world.token("bob:phone");
     for (token, body, status, code, part) in [
-        (&bob, r#"{"read":4}"#, 400, "bad_request", "ends at 3"),
-        (&bob, r#"{"delivered":4}"#, 400, "bad_request", "ends at 3"),
+        (&bob, r#"{"read":5}"#, 400, "bad_request", "ends at 4"),
+        (&bob, r#"{"delivered":5}"#, 400, "bad_request", "ends at 4"),
         (&bob, "{}", 400, "bad_request", "nothing to report"),
         (&bob, r#"{"read":-1}"#, 400, "bad_request", "invalid value"),
         (&bob, r#"{"seen":1}"#, 400, "bad_request", "unknown field"),
