@@ -154,7 +154,10 @@ fn check<S: Strategy>(
     let counts = counts.into_inner().unwrap();
     for name in seen {
         let count = counts.get(*name).copied().unwrap_or_default();
-        assert!(count >= (cases / 16).max(1), "PROPTEST_RNG_SEED={seed}: {name} {count} times: {counts:?}");
+        assert!(
+            count >= (cases / 16).max(1),
+            "PROPTEST_RNG_SEED={seed}: {name} {count} times: {counts:?}"
+        );
     }
 }
 

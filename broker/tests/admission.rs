@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use godwit_broker::listen::{self, Census, Kind, Listener};
+use godwit_broker::listen::{self, Census, Kind, Listener, Share};
 use godwit_broker::{Broker, Options};
 use godwit_core::cursor::Mark;
 use godwit_core::edge::{
@@ -159,7 +159,8 @@ fn wait_ms(welcome: &[u8]) -> u64 {
 
 #[tokio::test]
 async fn who_comes_too_fast_is_told_to_wait_before_the_token_is_looked_at() {
-    let world = World::new(Census::paced(9, 9, 1), Door::default());
+    let share = Share { connections_max: 9, connects_per_s: 1 };
+    let world = World::new(Census::of_shares(9, share, share), Door::default());
     let (_first, welcome) = world.connect(HELLO_5).await;
     assert_eq!(welcome[3], 0);
     let (mut refused, welcome) = world.connect(HELLO_5).await;

@@ -86,7 +86,8 @@ pub(crate) const LOGIN_ADDRESS_INTERVAL: Duration = Duration::from_millis(100);
 
 /// A user's password may be tried so many times at once from one address, and then once in so long: 600
 /// guesses an hour. What was right is given back. So whoever guesses at one place locks nobody out at
-/// another.
+/// another. A device from which the password was right there has as many of its own: guesses of a
+/// neighbour behind the same address do not lock it out.
 pub(crate) const LOGIN_USER_BURST: NonZeroU32 = at_least_one(10);
 /// See [`LOGIN_USER_BURST`].
 pub(crate) const LOGIN_USER_INTERVAL: Duration = Duration::from_secs(6);
@@ -98,8 +99,8 @@ pub(crate) const LOGIN_WRONG_BURST: NonZeroU32 = at_least_one(100);
 /// See [`LOGIN_WRONG_BURST`].
 pub(crate) const LOGIN_WRONG_INTERVAL: Duration = Duration::from_secs(6);
 
-/// Places (a user and an address) that are remembered because the password was right there. At about 100
-/// bytes each they are 3 MiB; beyond it the oldest are forgotten.
+/// Places (a user's device and an address) that are remembered because the password was right there. At
+/// about 200 bytes each they are 6 MiB; beyond it the oldest are forgotten.
 pub(crate) const LOGIN_PLACES_MAX: usize = 32_768;
 
 /// Passwords hashed at the same time. Each takes a core for some 20 ms, and 19 MiB that are kept for the

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use godwit_bridge::{Bridge, Ports};
 use godwit_broker::Broker;
-use godwit_broker::listen::{Census, Tls};
+use godwit_broker::listen::{Census, Share, Tls};
 use godwit_bus::InProcess;
 use godwit_core::bus::{Announce, Control, Cut, Listen, Stream};
 use godwit_core::edge::{Gate, Upstream};
@@ -290,8 +290,13 @@ fn serve_http(
     supervisor: &Arc<Supervisor>,
     stop: watch::Receiver<bool>,
 ) -> JoinHandle<()> {
-    let bounds =
-        Bounds { connections_max, per_address_max: config.limits.http_connections_per_address_max };
+    let limits = &config.limits;
+    let local = limits.http_connections_per_address_max;
+    let bounds = Bounds {
+        connections_max,
+        per_address_max: local,
+        per_remote_address_max: local.min(limits.remote_http_connections_per_address_max),
+    };
     let mut router = api::router(Arc::clone(api), &config.http.cors_origins);
     if !probes.is_empty() {
         router = api::without_metrics(router);
@@ -308,11 +313,15 @@ fn serve_http(
 /// `descriptors`: how many this process may have open.
 fn census(config: &Config, descriptors: usize) -> Arc<Census> {
     let limits = &config.limits;
-    Census::paced(
-        descriptors::connections(config, descriptors),
-        limits.connections_per_address_max,
-        limits.connects_per_s_per_address,
-    )
+    let local = Share {
+        connections_max: limits.connections_per_address_max,
+        connects_per_s: limits.connects_per_s_per_address,
+    };
+    let remote = Share {
+        connections_max: limits.remote_connections_per_address_max,
+        connects_per_s: limits.remote_connects_per_s_per_address,
+    };
+    Census::of_shares(descriptors::connections(config, descriptors), local, local.with(remote))
 }
 
 fn broker_options(config: &Config) -> godwit_broker::Options {

@@ -164,9 +164,19 @@ impl Godwit {
     /// Resident memory in bytes.
     #[must_use]
     pub fn resident(&self) -> u64 {
+        self.memory("VmRSS:")
+    }
+
+    /// The most resident memory so far, in bytes.
+    #[must_use]
+    pub fn resident_peak(&self) -> u64 {
+        self.memory("VmHWM:")
+    }
+
+    fn memory(&self, which: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()));
         let status = status.expect("a running server");
-        let line = status.lines().find(|l| l.starts_with("VmRSS:")).expect("VmRSS");
+        let line = status.lines().find(|l| l.starts_with(which)).expect("a line of memory");
         let kib = line.split_whitespace().nth(1).and_then(|n| n.parse::<u64>().ok());
         kib.expect("a number") * 1024
     }

@@ -19,10 +19,18 @@ use crate::limits::{CENSUS_ADDRESSES_MAX, FULL_RETRY};
 #[derive(Debug)]
 pub struct Census {
     total_max: usize,
-    per_address_max: usize,
-    /// Of one address.
-    pace: Option<Rate>,
+    local: Share,
+    remote: Share,
     counts: Mutex<Counts>,
+}
+
+/// What one address may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Share {
+    /// Connections at the same time.
+    pub connections_max: usize,
+    /// New connections in a second, as many at once after a rest; 0: no bound.
+    pub connects_per_s: u32,
 }
 
 #[derive(Debug)]
@@ -45,6 +53,18 @@ pub enum Full {
     /// Its address connects too fast; how long to wait.
     #[error("connections of one address come too fast")]
     Pace(Duration),
+}
+
+impl Share {
+    /// The smaller bounds of both.
+    #[must_use]
+    pub fn with(self, other: Self) -> Self {
+        let connects_per_s = match (self.connects_per_s, other.connects_per_s) {
+            (0, pace) | (pace, 0) => pace,
+            (one, two) => one.min(two),
+        };
+        Self { connections_max: self.connections_max.min(other.connections_max), connects_per_s }
+    }
 }
 
 impl Full {
@@ -72,20 +92,20 @@ impl Census {
     /// address.
     #[must_use]
     pub fn new(total_max: usize, per_address_max: usize) -> Arc<Self> {
-        Self::paced(total_max, per_address_max, 0)
+        let share = Share { connections_max: per_address_max, connects_per_s: 0 };
+        Self::of_shares(total_max, share, share)
     }
 
-    /// A census that also holds each address to `connects_per_s` new connections in a second, as
-    /// many at once after a rest; 0: no bound.
+    /// A census of at most `total_max` connections, of which an address of this machine may have
+    /// `local` (a proxy is there, or a whole test) and any other `remote`.
     #[must_use]
-    pub fn paced(total_max: usize, per_address_max: usize, connects_per_s: u32) -> Arc<Self> {
+    pub fn of_shares(total_max: usize, local: Share, remote: Share) -> Arc<Self> {
         let counts = Counts {
             total: 0,
             by_address: HashMap::new(),
             paces: Buckets::new(CENSUS_ADDRESSES_MAX),
         };
-        let pace = Rate::per_second(connects_per_s);
-        Arc::new(Self { total_max, per_address_max, pace, counts: Mutex::new(counts) })
+        Arc::new(Self { total_max, local, remote, counts: Mutex::new(counts) })
     }
 
     /// Connections now, those that are still shaking hands included.
@@ -97,15 +117,16 @@ impl Census {
     /// Counts a connection from `peer`, or says why it has no place.
     pub fn admit(self: &Arc<Self>, peer: SocketAddr) -> Result<Place, Full> {
         let address = Origin::of(peer.ip());
+        let share = if peer.ip().to_canonical().is_loopback() { self.local } else { self.remote };
         let mut counts = self.counts.lock();
-        if let Some(pace) = self.pace {
+        if let Some(pace) = Rate::per_second(share.connects_per_s) {
             counts.paces.take(&address, pace, Instant::now()).map_err(Full::Pace)?;
         }
         if counts.total >= self.total_max {
             return Err(Full::Total);
         }
         let from_there = counts.by_address.entry(address).or_default();
-        if *from_there >= self.per_address_max {
+        if *from_there >= share.connections_max {
             // Without a connection there is no entry to keep.
             if *from_there == 0 {
                 counts.by_address.remove(&address);
@@ -185,7 +206,8 @@ mod tests {
 
     #[test]
     fn one_address_comes_no_faster_than_its_pace() {
-        let census = Census::paced(9, 9, 2);
+        let share = Share { connections_max: 9, connects_per_s: 2 };
+        let census = Census::of_shares(9, share, share);
         let places: Vec<_> = (0..2).map(|_| census.admit(peer("10.0.0.1")).unwrap()).collect();
         let Err(Full::Pace(wait)) = census.admit(peer("10.0.0.1")) else { panic!("let in") };
         assert!(wait <= Duration::from_millis(500));
@@ -196,6 +218,27 @@ mod tests {
         assert_eq!(outcome.code, Code::CONNECTION_RATE_EXCEEDED);
         assert_eq!(outcome.detail, Detail::RetryAfter(Duration::from_millis(1)));
         assert_eq!(Full::Total.outcome().code, Code::QUOTA_EXCEEDED);
+    }
+
+    #[test]
+    fn an_address_elsewhere_has_a_share_of_its_own() {
+        let local = Share { connections_max: 3, connects_per_s: 0 };
+        let remote = Share { connections_max: 1, connects_per_s: 1 };
+        let census = Census::of_shares(9, local, remote);
+        assert_eq!((local.with(remote), remote.with(local)), (remote, remote));
+        let here =
+            ["127.0.0.1", "::ffff:127.0.0.1", "127.0.0.1"].map(peer).map(|p| census.admit(p));
+        assert!(here.iter().all(Result::is_ok));
+        assert_eq!(census.admit(peer("127.0.0.1")).unwrap_err(), Full::Address);
+        let v6: Vec<_> = (0..3).map(|_| census.admit(peer("::1")).unwrap()).collect();
+        assert_eq!(v6.len(), 3);
+        let there = census.admit(peer("192.0.2.1")).unwrap();
+        assert!(matches!(census.admit(peer("192.0.2.1")), Err(Full::Pace(_))));
+        let slow = Share { connects_per_s: 0, ..remote };
+        let census = Census::of_shares(9, local, slow);
+        let _other = census.admit(peer("192.0.2.1")).unwrap();
+        assert_eq!(census.admit(peer("192.0.2.1")).unwrap_err(), Full::Address);
+        drop(there);
     }
 
     #[test]

@@ -31,7 +31,7 @@ use crate::limits::{
     ACCEPT_LOG_EVERY, ACCEPT_PAUSE, BACKLOG, HANDSHAKE_PATIENCE, HANDSHAKE_SHARES,
 };
 use crate::metrics::{LISTEN_DISPLACED, LISTEN_REFUSED};
-pub use census::{Census, Full, Origin, Place};
+pub use census::{Census, Full, Origin, Place, Share};
 use godwit_core::edge::Outcome;
 pub use places::{Held, Places};
 pub use socket::Socket;

@@ -35,7 +35,8 @@ pub(crate) struct Token {
 }
 
 /// Gives a token of the embedded issuer for a local account's password. Wrong ones are counted by user
-/// and address, and by user; beyond the rates tries are answered 429.
+/// and address, and by user; beyond the rates tries are answered 429, but not to a device that has logged in
+/// from there before.
 #[utoipa::path(
     post, path = "/v1/login", tag = "users", request_body = Login, security(()),
     responses(
@@ -55,7 +56,7 @@ pub(super) async fn login(
     let user = request::user_id(&wanted.user, "user")?;
     let device =
         DeviceId::new(&wanted.device).map_err(|error| Problem::bad(format!("device {error}")))?;
-    let tried = api.rates.login(from, &user)?;
+    let tried = api.rates.login(from, &user, &device)?;
     let known = api.store.user(&user).await?;
     // The same work whether there is such an account or not.
     if !api.accounts.verify(&wanted.password, known.password_hash.as_deref()).await? {

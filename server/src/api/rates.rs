@@ -7,7 +7,7 @@ use std::time::Instant;
 use axum::extract::ConnectInfo;
 use axum::http::Extensions;
 use godwit_broker::listen::Origin;
-use godwit_core::ids::{Identity, UserId};
+use godwit_core::ids::{DeviceId, Identity, UserId};
 use godwit_core::rate::{Buckets, Rate};
 use parking_lot::Mutex;
 
@@ -26,19 +26,23 @@ pub(crate) struct Rates {
     callers: Mutex<Buckets<Identity>>,
     login_addresses: Mutex<Buckets<Origin>>,
     login_places: Mutex<Buckets<(UserId, Origin)>>,
+    login_devices: Mutex<Buckets<Place>>,
     login_wrong: Mutex<Buckets<UserId>>,
     known: Mutex<Places>,
 }
 
+/// A device at an address.
+type Place = (Identity, Origin);
+
 /// Where passwords were right, the oldest first.
 #[derive(Debug, Default)]
 struct Places {
-    known: HashSet<(UserId, Origin)>,
-    order: VecDeque<(UserId, Origin)>,
+    known: HashSet<Place>,
+    order: VecDeque<Place>,
 }
 
 impl Places {
-    fn note(&mut self, place: (UserId, Origin)) {
+    fn note(&mut self, place: Place) {
         if !self.known.insert(place.clone()) {
             return;
         }
@@ -55,15 +59,20 @@ impl Places {
 #[derive(Debug)]
 pub(crate) struct Try<'a> {
     rates: &'a Rates,
-    place: (UserId, Origin),
+    place: Place,
+    is_known: bool,
 }
 
 impl Try<'_> {
     /// The password was right: nothing is counted, and the place is known.
     pub(crate) fn was_right(self) {
-        let Self { rates, place } = self;
-        rates.login_places.lock().give(&place, place_rate());
-        rates.login_wrong.lock().give(&place.0, wrong_rate());
+        let Self { rates, place, is_known } = self;
+        if is_known {
+            rates.login_devices.lock().give(&place, place_rate());
+            return;
+        }
+        rates.login_places.lock().give(&(place.0.user.clone(), place.1), place_rate());
+        rates.login_wrong.lock().give(&place.0.user, wrong_rate());
         rates.known.lock().note(place);
     }
 }
@@ -85,6 +94,7 @@ impl Rates {
             callers: Mutex::new(Buckets::new(RATE_KEYS_MAX)),
             login_addresses: Mutex::new(Buckets::new(RATE_KEYS_MAX)),
             login_places: Mutex::new(Buckets::new(RATE_KEYS_MAX)),
+            login_devices: Mutex::new(Buckets::new(RATE_KEYS_MAX)),
             login_wrong: Mutex::new(Buckets::new(RATE_KEYS_MAX)),
             known: Mutex::default(),
         }
@@ -104,25 +114,46 @@ impl Rates {
         taken.map_err(|wait| Problem::throttled("too many requests of this device", wait))
     }
 
-    /// A try of a password. The address is asked first, then the user at that address, so that nobody
-    /// uses up from elsewhere what a person has; all addresses together are asked last, and not those
-    /// that are known for this user.
-    pub(crate) fn login(&self, from: Origin, user: &UserId) -> Result<Try<'_>, Problem> {
-        let (now, place) = (Instant::now(), (user.clone(), from));
-        let by_address = Rate::every(LOGIN_ADDRESS_INTERVAL, LOGIN_ADDRESS_BURST);
-        self.login_addresses
-            .lock()
-            .take(&from, by_address, now)
-            .map_err(|wait| Problem::throttled("too many logins from this address", wait))?;
-        let taken = self.login_places.lock().take(&place, place_rate(), now);
+    /// A try of a password. A device from which the password was right at that address has tries of
+    /// its own, which nobody else uses up. Of others the address is asked first, then the user at that
+    /// address, and last all addresses together.
+    pub(crate) fn login(
+        &self,
+        from: Origin,
+        user: &UserId,
+        device: &DeviceId,
+    ) -> Result<Try<'_>, Problem> {
+        let place = (Identity { user: user.clone(), device: device.clone() }, from);
+        if self.known.lock().known.contains(&place) {
+            return self.known_device(place);
+        }
+        self.login_address(from)?;
+        let (now, at) = (Instant::now(), (user.clone(), from));
+        let taken = self.login_places.lock().take(&at, place_rate(), now);
         taken.map_err(|wait| {
             Problem::throttled("too many logins as this user from this address", wait)
         })?;
-        let is_known = self.known.lock().known.contains(&place);
-        match self.login_wrong.lock().take(user, wrong_rate(), now) {
-            Err(wait) if !is_known => Err(Problem::throttled("too many logins as this user", wait)),
-            _ => Ok(Try { rates: self, place }),
-        }
+        let taken = self.login_wrong.lock().take(user, wrong_rate(), now);
+        taken.map_err(|wait| Problem::throttled("too many logins as this user", wait))?;
+        Ok(Try { rates: self, place, is_known: false })
+    }
+
+    /// A try of the old password by a device that has shown its token.
+    pub(crate) fn old_password(&self, from: Origin, who: &Identity) -> Result<Try<'_>, Problem> {
+        self.known_device((who.clone(), from))
+    }
+
+    /// Work that a password costs, asked for from an address.
+    pub(crate) fn login_address(&self, from: Origin) -> Result<(), Problem> {
+        let rate = Rate::every(LOGIN_ADDRESS_INTERVAL, LOGIN_ADDRESS_BURST);
+        let taken = self.login_addresses.lock().take(&from, rate, Instant::now());
+        taken.map_err(|wait| Problem::throttled("too many logins from this address", wait))
+    }
+
+    fn known_device(&self, place: Place) -> Result<Try<'_>, Problem> {
+        let taken = self.login_devices.lock().take(&place, place_rate(), Instant::now());
+        taken.map_err(|wait| Problem::throttled("too many logins of this device", wait))?;
+        Ok(Try { rates: self, place, is_known: true })
     }
 }
 
@@ -137,56 +168,82 @@ pub(crate) fn origin(extensions: &Extensions) -> Origin {
 mod tests {
     use super::*;
 
+    fn at(n: u8) -> Origin {
+        Origin::of(IpAddr::from([10, 0, 0, n]))
+    }
+
+    fn user(name: &str) -> UserId {
+        UserId::new(name).unwrap()
+    }
+
+    fn device(name: &str) -> DeviceId {
+        DeviceId::new(name).unwrap()
+    }
+
     #[test]
     fn logins_are_held_by_address_and_by_user() {
-        let rates = Rates::new(0);
-        let at = |n: u8| Origin::of(IpAddr::from([10, 0, 0, n]));
-        let user = |name: &str| UserId::new(name).unwrap();
+        let (rates, x) = (Rates::new(0), device("x"));
         for n in 0..LOGIN_USER_BURST.get() {
-            assert!(rates.login(at(1), &user("bob")).is_ok(), "{n}");
+            assert!(rates.login(at(1), &user("bob"), &x).is_ok(), "{n}");
         }
-        assert!(rates.login(at(1), &user("bob")).is_err());
+        assert!(rates.login(at(1), &user("bob"), &device("y")).is_err());
         // The person elsewhere, as often as the password is right.
         for n in 0..3 * LOGIN_USER_BURST.get() {
-            let right = rates.login(at(2), &user("bob"));
+            let right = rates.login(at(2), &user("bob"), &x);
             assert!(right.map(Try::was_right).is_ok(), "{n}");
         }
-        assert!(rates.login(at(2), &user("eve")).is_ok());
+        assert!(rates.login(at(2), &user("eve"), &x).is_ok());
         for n in LOGIN_USER_BURST.get() + 1..LOGIN_ADDRESS_BURST.get() {
-            assert!(rates.login(at(1), &user(&format!("u{n}"))).is_ok(), "{n}");
+            assert!(rates.login(at(1), &user(&format!("u{n}")), &x).is_ok(), "{n}");
         }
-        assert!(rates.login(at(1), &user("fresh")).is_err());
+        assert!(rates.login(at(1), &user("fresh"), &x).is_err());
         assert!(rates.address(at(1)).is_ok() && rates.caller(&"a:b".parse().unwrap()).is_ok());
     }
 
     #[test]
-    fn guesses_from_many_addresses_are_held_together() {
+    fn a_known_device_is_not_held_back_by_guesses_at_its_own_address() {
         let rates = Rates::new(0);
-        let at = |n: u8| Origin::of(IpAddr::from([10, 0, 1, n]));
-        let bob = UserId::new("bob").unwrap();
-        rates.login(at(255), &bob).map(Try::was_right).unwrap_or_default();
-        let tried = (0..250).filter(|n| rates.login(at(*n), &bob).is_ok()).count();
+        let tries = |name: &str| {
+            (0..500).filter(|_| rates.login(at(1), &user("bob"), &device(name)).is_ok()).count()
+        };
+        rates.login(at(1), &user("bob"), &device("phone")).map(Try::was_right).unwrap_or_default();
+        assert_eq!(tries("other"), LOGIN_USER_BURST.get() as usize);
+        assert!((0..500).any(|_| rates.login_address(at(1)).is_err()));
+        for n in 0..500 {
+            let right = rates.login(at(1), &user("bob"), &device("phone"));
+            assert!(right.map(Try::was_right).is_ok(), "{n}");
+        }
+        // Its own wrong ones are counted; and elsewhere it is not known.
+        assert_eq!(tries("phone"), LOGIN_USER_BURST.get() as usize);
+        let old = |name: &str| rates.old_password(at(1), &format!("bob:{name}").parse().unwrap());
+        assert!(old("phone").is_err() && old("laptop").is_ok());
+    }
+
+    #[test]
+    fn guesses_from_many_addresses_are_held_together() {
+        let (rates, x) = (Rates::new(0), device("x"));
+        rates.login(at(255), &user("bob"), &x).map(Try::was_right).unwrap_or_default();
+        let tried = (0..250).filter(|n| rates.login(at(*n), &user("bob"), &x).is_ok()).count();
         assert_eq!(tried, LOGIN_WRONG_BURST.get() as usize);
         // Where the password was right before it may be tried all the same.
-        assert!(rates.login(at(255), &bob).map(Try::was_right).is_ok());
-        assert!(rates.login(at(251), &UserId::new("eve").unwrap()).is_ok());
+        assert!(rates.login(at(255), &user("bob"), &x).map(Try::was_right).is_ok());
+        assert!(rates.login(at(251), &user("eve"), &x).is_ok());
     }
 
     #[test]
     fn known_places_are_bounded() {
         let mut places = Places::default();
-        let at = Origin::of(IpAddr::from([10, 0, 0, 1]));
+        let place = |n: usize| (format!("u{n}:phone").parse().unwrap(), at(1));
         for n in 0..LOGIN_PLACES_MAX + 5 {
-            places.note((UserId::new(&format!("u{n}")).unwrap(), at));
+            places.note(place(n));
         }
         assert_eq!((places.known.len(), places.order.len()), (LOGIN_PLACES_MAX, LOGIN_PLACES_MAX));
-        assert!(!places.known.contains(&(UserId::new("u4").unwrap(), at)));
+        assert!(!places.known.contains(&place(4)));
     }
 
     #[test]
     fn requests_are_held_by_address_and_by_caller() {
         let rates = Rates::new(2);
-        let at = |n: u8| Origin::of(IpAddr::from([10, 0, 0, n]));
         let device: Identity = "alice:phone".parse().unwrap();
         for _ in 0..2 {
             assert!(rates.address(at(1)).is_ok() && rates.caller(&device).is_ok());

@@ -14,7 +14,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
-use godwit_broker::listen::{Census, Places, Tls};
+use godwit_broker::listen::{Census, Places, Share, Tls};
 use godwit_core::tasks::Supervisor;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -50,14 +50,19 @@ pub(crate) struct Entrance {
 pub(crate) struct Bounds {
     /// Connections in all.
     pub(crate) connections_max: usize,
-    /// Connections of one address.
+    /// Connections of one address of this machine.
     pub(crate) per_address_max: usize,
+    /// Connections of any other address.
+    pub(crate) per_remote_address_max: usize,
 }
 
 impl Bounds {
     /// Those of the listener that is for probes alone.
-    pub(crate) const PROBES: Self =
-        Self { connections_max: PROBES_CONNECTIONS_MAX, per_address_max: PROBES_CONNECTIONS_MAX };
+    pub(crate) const PROBES: Self = Self {
+        connections_max: PROBES_CONNECTIONS_MAX,
+        per_address_max: PROBES_CONNECTIONS_MAX,
+        per_remote_address_max: PROBES_CONNECTIONS_MAX,
+    };
 }
 
 /// Serves until `stop` says so and the requests under way are answered.
@@ -71,7 +76,11 @@ pub(crate) async fn serve(
     let places = (bounds.connections_max / HTTP_CONNECTIONS_PER_PLACE).max(2);
     let house = Arc::new(House {
         router,
-        census: Census::new(bounds.connections_max, bounds.per_address_max),
+        census: Census::of_shares(
+            bounds.connections_max,
+            Share { connections_max: bounds.per_address_max, connects_per_s: 0 },
+            Share { connections_max: bounds.per_remote_address_max, connects_per_s: 0 },
+        ),
         places: Places::new(places, places.div_ceil(HTTP_SHARES), HTTP_PATIENCE),
     });
     let mut doors = JoinSet::new();

@@ -119,7 +119,7 @@ pub(super) async fn create(
     api.accounts.check(&wanted.password, &id)?;
     if !operator {
         // Nothing is guessed here that is not told anyway; but a hash is work.
-        api.rates.login(from, &id)?.was_right();
+        api.rates.login_address(from)?;
     }
     // A stranger's keys are held apart by what they ask for: without a token there is no caller.
     let scope = caller.map_or_else(|| format!("signup {id}"), |caller| caller.scope());
@@ -259,9 +259,9 @@ pub(super) async fn password(
     let wanted: NewPassword = request::json(&asked.body)?;
     api.accounts.check(&wanted.password, &user)?;
     let known = api.store.user(&user).await?;
-    if asked.caller.identity().is_some() {
+    if let Some(who) = asked.caller.identity() {
         let old = wanted.old.ok_or_else(|| Problem::bad("old is missing: the password so far"))?;
-        let tried = api.rates.login(from, &user)?;
+        let tried = api.rates.old_password(from, who)?;
         let stored = known.password_hash.as_deref();
         if !api.accounts.verify(&old, stored).await? {
             // A repetition finds the new one in force.

@@ -96,6 +96,8 @@ impl Default for Limits {
             connections_max: 100_000,
             connections_per_address_max: 20_000,
             connects_per_s_per_address: 10_000,
+            remote_connections_per_address_max: 2000,
+            remote_connects_per_s_per_address: 200,
             handshakes_max: 1024,
             connect_timeout: Duration::from_secs(5),
             write_stall_max: Duration::from_secs(30),
@@ -112,6 +114,7 @@ impl Default for Limits {
             requests_per_s: 10_000,
             http_connections_max: 2048,
             http_connections_per_address_max: 1024,
+            remote_http_connections_per_address_max: 256,
         }
     }
 }

@@ -185,6 +185,8 @@ pub(crate) struct Limits {
     pub(crate) connections_max: usize,
     pub(crate) connections_per_address_max: usize,
     pub(crate) connects_per_s_per_address: u32,
+    pub(crate) remote_connections_per_address_max: usize,
+    pub(crate) remote_connects_per_s_per_address: u32,
     pub(crate) handshakes_max: usize,
     #[serde(deserialize_with = "span::deserialize")]
     pub(crate) connect_timeout: Duration,
@@ -203,6 +205,7 @@ pub(crate) struct Limits {
     pub(crate) requests_per_s: u32,
     pub(crate) http_connections_max: usize,
     pub(crate) http_connections_per_address_max: usize,
+    pub(crate) remote_http_connections_per_address_max: usize,
 }
 
 /// `[policy]`

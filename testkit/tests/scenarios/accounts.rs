@@ -87,6 +87,8 @@ async fn guesses_are_answered_with_a_wait() {
         let account = json!({ "id": id, "password": "correct horse" });
         operator.post("/v1/users", &account).await.expect(201);
     }
+    // The person's phone is known at this address.
+    anyone.post("/v1/login", &login("dora", "correct horse", "phone")).await.expect(200);
     let mut refused = None;
     for n in 0..40 {
         let reply = anyone.post("/v1/login", &login("dora", &format!("guess {n}"), "x")).await;
@@ -101,8 +103,12 @@ async fn guesses_are_answered_with_a_wait() {
     let wait_s = refused.header("retry-after").and_then(|wait| wait.parse::<u32>().ok());
     assert!(wait_s.is_some_and(|wait| (1..=60).contains(&wait)), "{refused:?}");
     assert!(refused.json()["retry_after_ms"].as_u64().is_some_and(|ms| ms > 0));
-    // Right or wrong: at that place the right one is not told apart by it. Another user is another's,
-    // and the person elsewhere is not locked out, however often it comes.
+    // Right or wrong: at that place the right one is not told apart by it. But the phone is heard, so
+    // is another user, and the person elsewhere, however often they come.
+    for n in 0..14 {
+        let given = anyone.post("/v1/login", &login("dora", "correct horse", "phone")).await;
+        assert_eq!(given.status, 200, "{n}: {given:?}");
+    }
     let right = anyone.post("/v1/login", &login("dora", "correct horse", "x")).await;
     assert_eq!(right.problem(429), "throttled");
     anyone.post("/v1/login", &login("eric", "correct horse", "x")).await.expect(200);
@@ -111,6 +117,31 @@ async fn guesses_are_answered_with_a_wait() {
         let given = elsewhere.post("/v1/login", &login("dora", "correct horse", "x")).await;
         assert_eq!(given.status, 200, "{n}: {given:?}");
     }
+}
+
+/// However many log in at once, only a few hash at a time, and the memory for it is used again.
+#[tokio::test]
+async fn logins_at_once_need_the_memory_of_a_few() {
+    let world = World::with(enabled()).await;
+    let anyone = world.server.caller("");
+    // The first one brings what all need.
+    anyone.post("/v1/login", &login("u0", "correct horse", "x")).await;
+    let before = world.server.resident_peak();
+    let mut logins = tokio::task::JoinSet::new();
+    for n in 0..66 {
+        let at = std::net::Ipv4Addr::new(127, 0, 1, n).into();
+        let caller = anyone.at(at);
+        logins.spawn(async move {
+            let body = login(&format!("u{n}"), "correct horse", "x");
+            caller.post("/v1/login", &body).await.status
+        });
+    }
+    let answers = logins.join_all().await;
+    assert!(answers.iter().all(|status| matches!(status, 401 | 429)), "{answers:?}");
+    assert!(answers.contains(&401), "{answers:?}");
+    // 66 of 19 MiB each would be 1.2 GiB; two at a time are 38.
+    let grown = world.server.resident_peak().saturating_sub(before);
+    assert!(grown < 64 << 20, "{} MiB more", grown >> 20);
 }
 
 /// A new password ends what the old one has given: connections at once, and every token.
