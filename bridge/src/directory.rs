@@ -185,6 +185,20 @@ struct Shard {
 }
 
 impl Shard {
+    /// The route of a conversation, made when it is new.
+    fn route(&mut self, id: ConversationId) -> Arc<Mutex<Route>> {
+        if let Some(route) = self.routes.get(&id) {
+            return Arc::clone(route);
+        }
+        if self.routes.len() >= limits::CACHED_CONVERSATIONS_MAX {
+            self.evict(limits::CACHED_CONVERSATIONS_MAX / 8);
+        }
+        let routed = self.faded.take(id, Instant::now());
+        let route = Arc::new(Mutex::new(Route { routed, ..Route::default() }));
+        self.routes.insert(id, Arc::clone(&route));
+        route
+    }
+
     /// Forgets routes that nothing is at work on. Ids are random, so the order of the map is as good
     /// as any.
     fn evict(&mut self, count: usize) {
@@ -208,10 +222,34 @@ pub(crate) struct Directory {
     store: Arc<dyn Store>,
     large_above: usize,
     shards: Vec<Mutex<Shard>>,
-    /// Large groups whose members were read here.
-    large: RwLock<HashSet<ConversationId>>,
+    large: Larges,
+}
+
+/// Large groups whose members were read here.
+#[derive(Default)]
+struct Larges {
+    ids: RwLock<HashSet<ConversationId>>,
     /// How many: mostly none, and then no send looks for itself there.
-    large_count: AtomicUsize,
+    count: AtomicUsize,
+}
+
+impl Larges {
+    fn note(&self, id: ConversationId, large: bool) {
+        if self.holds(id) == large {
+            return;
+        }
+        let mut ids = self.ids.write();
+        if !large {
+            ids.remove(&id);
+        } else if ids.len() < limits::LARGE_GROUPS_MAX {
+            ids.insert(id);
+        }
+        self.count.store(ids.len(), Ordering::Relaxed);
+    }
+
+    fn holds(&self, id: ConversationId) -> bool {
+        self.count.load(Ordering::Relaxed) > 0 && self.ids.read().contains(&id)
+    }
 }
 
 impl Directory {
@@ -223,8 +261,7 @@ impl Directory {
             store,
             large_above,
             shards: (0..limits::SHARDS).map(|_| Mutex::new(shard())).collect(),
-            large: RwLock::default(),
-            large_count: AtomicUsize::new(0),
+            large: Larges::default(),
         }
     }
 
@@ -234,18 +271,7 @@ impl Directory {
 
     /// The route of a conversation, made when it is new.
     pub(crate) fn route(&self, id: ConversationId) -> Arc<Mutex<Route>> {
-        let mut shard = self.shard(id).lock();
-        if let Some(route) = shard.routes.get(&id) {
-            return Arc::clone(route);
-        }
-        let full = shard.routes.len() >= limits::CACHED_CONVERSATIONS_MAX;
-        if full {
-            shard.evict(limits::CACHED_CONVERSATIONS_MAX / 8);
-        }
-        let routed = shard.faded.take(id, Instant::now());
-        let route = Arc::new(Mutex::new(Route { routed, ..Route::default() }));
-        shard.routes.insert(id, Arc::clone(&route));
-        route
+        self.shard(id).lock().route(id)
     }
 
     /// The route of a conversation, if there is one.
@@ -276,26 +302,13 @@ impl Directory {
     pub(crate) async fn read(&self, id: ConversationId) -> Result<Option<Arc<Known>>, Error> {
         let Some(conversation) = self.store.conversation(id).await? else { return Ok(None) };
         let known = Known::of(&conversation, self.large_above);
-        self.note_large(id, known.large);
+        self.large.note(id, known.large);
         Ok(Some(Arc::new(known)))
-    }
-
-    fn note_large(&self, id: ConversationId, large: bool) {
-        if self.is_large(id) == large {
-            return;
-        }
-        let mut ids = self.large.write();
-        if !large {
-            ids.remove(&id);
-        } else if ids.len() < limits::LARGE_GROUPS_MAX {
-            ids.insert(id);
-        }
-        self.large_count.store(ids.len(), Ordering::Relaxed);
     }
 
     /// Whether the conversation was a large group when its members were read last.
     pub(crate) fn is_large(&self, id: ConversationId) -> bool {
-        self.large_count.load(Ordering::Relaxed) > 0 && self.large.read().contains(&id)
+        self.large.holds(id)
     }
 
     /// The members, read when they are not cached, and cached then. `None`: there is no such
@@ -350,5 +363,89 @@ impl Directory {
             // What is cached is older than the user's coming.
             None => Ok(self.read(id).await?.filter(holds)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use godwit_core::entry::{ChainHash, Entry, EntryKind};
+    use godwit_core::ids::{DeviceId, MessageId};
+
+    use super::*;
+
+    fn id(number: usize) -> ConversationId {
+        ConversationId((number as u128).to_be_bytes())
+    }
+
+    fn announcement(seq: u64, bytes: usize) -> Announcement {
+        let entry = Entry {
+            conversation: id(1),
+            seq: Seq(seq),
+            chain: ChainHash::default(),
+            kind: EntryKind::Message,
+            message_id: MessageId([1; 16]),
+            sender: UserId::new("alice").unwrap(),
+            device: DeviceId::new("phone").unwrap(),
+            time_ms: 1,
+            body: Bytes::from(vec![0; bytes]),
+            reply_to: None,
+            target: None,
+            mentions: Vec::new(),
+            number: seq,
+            expires_ms: None,
+            body_gone: false,
+        };
+        Announcement { entry: Arc::new(entry), group_version: 1 }
+    }
+
+    #[test]
+    fn what_waits_for_a_route_is_bounded_in_number_and_bytes() {
+        let (mut route, before) = (Route::default(), Epoch(1));
+        for seq in 1..=limits::WAITING_ANNOUNCEMENTS_MAX as u64 + 5 {
+            route.wait(announcement(seq, 1), before);
+        }
+        // The rest is read from the log, up to here.
+        let last = limits::WAITING_ANNOUNCEMENTS_MAX as u64;
+        assert_eq!((route.waiting.len() as u64, route.heard), (last, Seq(last + 5)));
+        let taken = std::iter::from_fn(|| route.pop()).map(|w| w.announcement.entry.seq.0);
+        assert!(taken.eq(1..=last));
+        let mut route = Route::default();
+        let half = limits::WAITING_BYTES_MAX / 2;
+        for (seq, bytes) in [(1, half), (2, half), (3, 1), (4, 0)] {
+            route.wait(announcement(seq, bytes), before);
+        }
+        assert_eq!((route.waiting.len(), route.heard), (3, Seq(3)));
+        assert!(route.waiting_bytes <= limits::WAITING_BYTES_MAX);
+        while route.pop().is_some() {}
+        assert_eq!(route.waiting_bytes, 0);
+    }
+
+    #[test]
+    fn routes_are_bounded_and_how_far_they_were_is_remembered() {
+        let mut shard = Shard { routes: HashMap::new(), faded: Faded::new(Instant::now()) };
+        let held = shard.route(id(0));
+        for number in 0..limits::CACHED_CONVERSATIONS_MAX * 2 {
+            let route = shard.route(id(number));
+            route.lock().routed = Some(Seq(7));
+            drop(route);
+            assert!(shard.routes.len() <= limits::CACHED_CONVERSATIONS_MAX);
+        }
+        assert!(Arc::ptr_eq(&held, &shard.route(id(0))), "somebody is at work on it");
+        let again = (1..limits::CACHED_CONVERSATIONS_MAX * 2).map(|number| shard.route(id(number)));
+        assert!(again.take(100).all(|route| route.lock().routed == Some(Seq(7))));
+    }
+
+    #[test]
+    fn large_groups_that_are_known_are_bounded() {
+        let larges = Larges::default();
+        for number in 0..limits::LARGE_GROUPS_MAX + 10 {
+            larges.note(id(number), true);
+        }
+        assert!(larges.holds(id(0)) && !larges.holds(id(limits::LARGE_GROUPS_MAX)));
+        larges.note(id(0), false);
+        larges.note(id(limits::LARGE_GROUPS_MAX), true);
+        assert!(!larges.holds(id(0)) && larges.holds(id(limits::LARGE_GROUPS_MAX)));
+        assert_eq!(larges.count.load(Ordering::Relaxed), limits::LARGE_GROUPS_MAX);
     }
 }

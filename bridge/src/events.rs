@@ -32,13 +32,19 @@ struct Look {
     lowest: Option<HashMap<ConversationId, Seq>>,
 }
 
+/// The events that wait, the oldest first.
+#[derive(Default)]
+struct Line {
+    waiting: Mutex<VecDeque<Waiting>>,
+    /// Some wait, or some wait no more.
+    changed: Notify,
+}
+
 /// This process's place in the stream.
 pub(crate) struct Events {
     stream: Arc<dyn Stream>,
     group: String,
-    waiting: Mutex<VecDeque<Waiting>>,
-    /// Some wait, or some wait no more.
-    changed: Notify,
+    line: Line,
     /// Events up to this position have been looked at. `None`: not joined yet.
     seen: watch::Sender<Option<u64>>,
     /// The newest look; held while it is taken, so that all who wait share the next one.
@@ -51,8 +57,7 @@ impl Events {
         Self {
             stream,
             group: format!("bridge-{process:016x}"),
-            waiting: Mutex::default(),
-            changed: Notify::new(),
+            line: Line::default(),
             seen: watch::Sender::new(None),
             look: tokio::sync::Mutex::default(),
         }
@@ -152,28 +157,30 @@ async fn read(inner: &Inner) -> Result<(), Error> {
         })
         .collect();
     if !late.is_empty() {
-        wait_for_room(events).await;
-        events.waiting.lock().extend(late);
-        events.changed.notify_waiters();
+        events.line.room().await;
+        events.line.waiting.lock().extend(late);
+        events.line.changed.notify_waiters();
     }
     events.seen.send_replace(Some(last));
     events.stream.done(&events.group, last).await
 }
 
-/// While too many wait the stream is not read.
-async fn wait_for_room(events: &Events) {
-    loop {
-        let changed = events.changed.notified();
-        if events.waiting.lock().len() < limits::EVENTS_WAITING_MAX {
-            return;
+impl Line {
+    /// While too many wait the stream is not read.
+    async fn room(&self) {
+        loop {
+            let changed = self.changed.notified();
+            if self.waiting.lock().len() < limits::EVENTS_WAITING_MAX {
+                return;
+            }
+            changed.await;
         }
-        changed.await;
     }
 }
 
 /// Has those read from the log whose announcement does not come.
 pub(crate) async fn heal(inner: Arc<Inner>) {
-    let (events, patience) = (&inner.events, inner.options.event_patience);
+    let (events, patience) = (&inner.events.line, inner.options.event_patience);
     loop {
         let changed = events.changed.notified();
         let first = events.waiting.lock().front().map(|waiting| waiting.late.since);
@@ -190,5 +197,30 @@ pub(crate) async fn heal(inner: Arc<Inner>) {
             route::overdue(&inner, conversation, late);
         }
         events.changed.notify_waiters();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::{Context, Waker};
+
+    use godwit_core::presence::Epoch;
+
+    use super::*;
+
+    #[test]
+    fn events_that_wait_are_bounded_and_the_stream_is_not_read_meanwhile() {
+        let line = Line::default();
+        let late = Late { since: Instant::now(), before: Epoch(1), upto: Seq(1) };
+        let waiting = || Waiting { conversation: ConversationId([1; 16]), late };
+        line.waiting.lock().extend((1..limits::EVENTS_WAITING_MAX).map(|_| waiting()));
+        let context = &mut Context::from_waker(Waker::noop());
+        assert!(Box::pin(line.room()).as_mut().poll(context).is_ready());
+        line.waiting.lock().push_back(waiting());
+        let mut room = Box::pin(line.room());
+        assert!(room.as_mut().poll(context).is_pending());
+        line.waiting.lock().pop_front();
+        line.changed.notify_waiters();
+        assert!(room.as_mut().poll(context).is_ready());
     }
 }

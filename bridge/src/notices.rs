@@ -33,13 +33,18 @@ pub(crate) struct Notices {
 
 impl Notices {
     /// A notice waits until its second is over; `false`: too many do.
-    fn wait(&self, due: Instant, session: &DeviceSession, conversation: ConversationId) -> bool {
+    fn wait(
+        &self,
+        due: Instant,
+        (epoch, session): (Epoch, Weak<DeviceSession>),
+        conversation: ConversationId,
+    ) -> bool {
         let mut waiting = self.waiting.lock();
         if waiting.len() >= limits::NOTICES_WAITING_MAX {
             return false;
         }
-        let key = (due, session.epoch, conversation);
-        waiting.insert(key, session.me.clone());
+        let key = (due, epoch, conversation);
+        waiting.insert(key, session);
         let first = waiting.first_key_value().is_some_and(|(first, _)| *first == key);
         drop(waiting);
         if first {
@@ -116,7 +121,10 @@ impl DeviceSession {
         let now = Instant::now();
         let waits = match feeds.stance_mut().grown(conversation, head, now) {
             Tell::Now => false,
-            Tell::At(due) => self.inner.notices.wait(due, self, conversation),
+            Tell::At(due) => {
+                let session = (self.epoch, self.me.clone());
+                self.inner.notices.wait(due, session, conversation)
+            }
             Tell::Waits => true,
         };
         if !waits {
@@ -156,4 +164,27 @@ fn lags_far(feeds: &Feeds, conversation: ConversationId) -> bool {
         let lag = feeds.lag_of(feed, conversation);
         lag.is_some_and(|lag| lag.target.0.saturating_sub(lag.next.0) > limits::LAGS_FAR)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn notices_that_wait_are_bounded_and_come_in_their_order() {
+        let (notices, now) = (Notices::default(), Instant::now());
+        let wait = |n: u64| {
+            let due = now + limits::NOTICES_IDLE * u32::try_from(n % 2).unwrap();
+            notices.wait(due, (Epoch(n), Weak::new()), ConversationId([1; 16]))
+        };
+        let most = limits::NOTICES_WAITING_MAX as u64;
+        assert!((0..most).all(wait), "each waits");
+        // This one is told at once.
+        assert!(!wait(most));
+        for _ in 0..most / 2 {
+            assert!(notices.next(now).is_ok());
+        }
+        assert_eq!(notices.next(now).map(|_| ()), Err(now + limits::NOTICES_IDLE));
+        assert!(wait(most));
+    }
 }

@@ -49,6 +49,19 @@ struct Queue {
     busy_since: Option<Instant>,
 }
 
+impl Queue {
+    /// `false`: too many wait, or the store stands still and somebody would wait for it.
+    fn push_opening(&mut self, opening: Opening, asker: Asker) -> bool {
+        let stuck = self.busy_since.is_some_and(|at| at.elapsed() >= limits::OPENING_STUCK);
+        if self.openings >= limits::SESSIONS_WAITING_MAX || (stuck && asker.is_some()) {
+            return false;
+        }
+        self.openings += 1;
+        self.steps.push_back(Step::Open(opening, asker));
+        true
+    }
+}
+
 /// The queue to the store.
 pub(crate) struct Openings {
     store: Arc<dyn Store>,
@@ -100,17 +113,11 @@ impl Openings {
     }
 
     fn push_opening(&self, opening: Opening, asker: Asker) -> bool {
-        {
-            let mut queue = self.queue.lock();
-            let stuck = queue.busy_since.is_some_and(|at| at.elapsed() >= limits::OPENING_STUCK);
-            if queue.openings >= limits::SESSIONS_WAITING_MAX || (stuck && asker.is_some()) {
-                return false;
-            }
-            queue.openings += 1;
-            queue.steps.push_back(Step::Open(opening, asker));
+        let pushed = self.queue.lock().push_opening(opening, asker);
+        if pushed {
+            self.wanted.notify_one();
         }
-        self.wanted.notify_one();
-        true
+        pushed
     }
 
     /// Notes the end. The receiver completes when it is stored, or given up by a broken store.
@@ -302,6 +309,16 @@ mod tests {
             Phase::Close(all) => format!("-{}", names(all.iter().map(|(o, _)| o).collect())),
         };
         phases.iter().map(phase).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn connects_that_wait_for_the_store_are_bounded() {
+        let mut queue = Queue::default();
+        for n in 0..limits::SESSIONS_WAITING_MAX {
+            assert!(queue.push_opening(opening(&n.to_string()), None));
+        }
+        assert!(!queue.push_opening(opening("more"), None));
+        assert_eq!(queue.steps.len(), limits::SESSIONS_WAITING_MAX);
     }
 
     #[test]

@@ -68,6 +68,21 @@ impl Presences {
         here.or_else(|| self.elsewhere.lock().get(user).copied())
     }
 
+    /// What another bridge says of a user who is `here`, or not.
+    fn heard(&self, user: &UserId, presence: Presence, here: bool) {
+        let mut elsewhere = self.elsewhere.lock();
+        match presence {
+            Presence::Online | Presence::Away if !here => {
+                if elsewhere.len() < limits::ELSEWHERE_MAX || elsewhere.contains_key(user) {
+                    elsewhere.insert(user.clone(), presence);
+                }
+            }
+            _ => {
+                elsewhere.remove(user);
+            }
+        }
+    }
+
     /// Between the two bounds, by the number of the connection.
     fn offline_delay(&self, inner: &Inner, epoch: Epoch) -> Duration {
         let (min, max) = (inner.options.offline_delay_min, inner.options.offline_delay_max);
@@ -179,19 +194,7 @@ pub(crate) fn signalled(inner: &Arc<Inner>, user: &UserId, presence: Presence) {
         let tell = async move { pass_on(&inner, Some(Change { user, presence })) };
         tokio::spawn(contain("presence that is better here", tell, metrics::signal_lost));
     }
-    {
-        let mut elsewhere = inner.presence.elsewhere.lock();
-        match presence {
-            Presence::Online | Presence::Away if here.is_none() => {
-                if elsewhere.len() < limits::ELSEWHERE_MAX || elsewhere.contains_key(user) {
-                    elsewhere.insert(user.clone(), presence);
-                }
-            }
-            _ => {
-                elsewhere.remove(user);
-            }
-        }
-    }
+    inner.presence.heard(user, presence, here.is_some());
     if let Presence::Offline { last_seen_ms: Some(time_ms) } = presence {
         inner.people.seen(user, time_ms);
     }
@@ -207,5 +210,28 @@ pub(crate) fn user_changed(inner: &Arc<Inner>, user: &UserId) {
     inner.online.each(user, |session| sessions.push(Arc::clone(session)));
     for session in sessions {
         watch::look_again(&session);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn users_elsewhere_are_bounded() {
+        let presences = Presences::new();
+        let user = |n: usize| UserId::new(&format!("u{n}")).unwrap();
+        for n in 0..limits::ELSEWHERE_MAX + 5 {
+            presences.heard(&user(n), Presence::Online, false);
+        }
+        assert_eq!(presences.elsewhere.lock().len(), limits::ELSEWHERE_MAX);
+        let last = user(limits::ELSEWHERE_MAX);
+        assert_eq!((presences.of(&user(0)), presences.of(&last)), (Some(Presence::Online), None));
+        // Who is known is told of further; who has gone, or is here, makes room.
+        presences.heard(&user(0), Presence::Away, false);
+        assert_eq!(presences.of(&user(0)), Some(Presence::Away));
+        presences.heard(&user(0), Presence::Online, true);
+        presences.heard(&last, Presence::Online, false);
+        assert_eq!((presences.of(&user(0)), presences.of(&last)), (None, Some(Presence::Online)));
     }
 }

@@ -292,6 +292,20 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_a_device_says_while_it_is_looked_up_is_bounded() {
+        let (typing, key) = (Typing::new(), (Epoch(1), ConversationId([1; 16])));
+        let said = || (Input::Active, Ack::NONE);
+        assert!(typing.line_up(key, said()).is_some(), "nothing waits: it is looked up");
+        typing.lines.lock().insert(key, VecDeque::new());
+        for _ in 0..limits::TYPING_LINE_MAX + 3 {
+            assert!(typing.line_up(key, said()).is_none(), "it waits, or is answered");
+        }
+        let waiting = std::iter::from_fn(|| typing.next_in_line(key)).count();
+        assert_eq!(waiting, limits::TYPING_LINE_MAX);
+        assert!(typing.lines.lock().is_empty());
+    }
+
+    #[test]
     fn payloads() {
         use wire::typing::State;
         let typing = |state: i32| wire::Typing { state, tag: 0 }.encode_to_vec().into();

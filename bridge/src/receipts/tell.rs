@@ -51,6 +51,11 @@ impl Teller {
         (Self { window: delay + delay / 4, due, scheduled, strangers }, news)
     }
 
+    /// The members of its conversation must be read first; `false`: too many wait for theirs.
+    fn ask(&self, news: News) -> bool {
+        self.strangers.try_send(news).is_ok()
+    }
+
     fn schedule(&self, session: &DeviceSession) {
         let due = (Instant::now() + self.window, session.me.clone());
         self.due.lock().push_back(due);
@@ -134,7 +139,7 @@ pub(crate) fn signalled(
     match known.filter(|known| apart(inner, known, user).is_some()) {
         Some(known) => place(inner, &known, &news),
         None => {
-            if inner.teller.strangers.try_send(news).is_err() {
+            if !inner.teller.ask(news) {
                 ::metrics::counter!(metrics::RECEIPTS_DROPPED, "why" => "members").increment(1);
             }
         }
@@ -212,5 +217,26 @@ fn render(conversation: ConversationId, users: &[(&UserId, Cursors)]) -> Message
         topic: ByteString::from(format!("r/{conversation}")),
         payload: wire::ReceiptUpdates { receipts: receipts.collect() }.encode_to_vec().into(),
         properties: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn receipts_that_wait_for_members_are_bounded() {
+        let (teller, mut waiting) = Teller::new(Duration::ZERO);
+        let news = || News {
+            conversation: ConversationId([1; 16]),
+            user: UserId::new("alice").unwrap(),
+            cursors: Cursors::default(),
+            share_reads: true,
+        };
+        for _ in 0..limits::RECEIPTS_LOOKUPS_MAX {
+            assert!(teller.ask(news()));
+        }
+        assert!(!teller.ask(news()), "the next one is left out");
+        assert!(waiting.try_recv().is_ok() && teller.ask(news()), "until there is room");
     }
 }

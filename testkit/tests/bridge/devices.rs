@@ -29,6 +29,8 @@ struct State {
     ended: bool,
     /// The bridge wants it to be.
     closed: Option<Code>,
+    /// Its queue is full for what is no entry, too.
+    stopped: bool,
 }
 
 pub(super) struct Device {
@@ -119,6 +121,16 @@ impl Device {
         self.wait(|state| state.fates.get(&ticket).cloned()).await
     }
 
+    /// From now on its queue is full.
+    pub(super) fn stop_taking(&self) {
+        self.state.lock().expect("no panic under the lock").stopped = true;
+    }
+
+    /// Whether the bridge has ended the connection.
+    pub(super) fn is_closed(&self) -> bool {
+        self.state.lock().expect("no panic under the lock").closed.is_some()
+    }
+
     /// Why the bridge has ended the connection, once it has.
     pub(super) async fn closed(&self) -> Code {
         self.wait(|state| state.closed).await
@@ -170,7 +182,7 @@ impl Downlink for Device {
             let mut state = self.state.lock().expect("no panic under the lock");
             // What is no entry has a place of its own.
             let room = self.room + usize::from(delivery.mark.is_none());
-            if state.ended || state.queued.len() >= room {
+            if state.ended || state.stopped || state.queued.len() >= room {
                 state.starved = true;
                 return Err(delivery);
             }

@@ -313,3 +313,27 @@ async fn a_task_that_dies_ends_its_devices_connection_alone() {
     tablet.attach(&begun.session);
     assert_eq!(tablet.received_until(&topic, seq + 1).await, [seq, seq + 1]);
 }
+
+/// Fates that wait for room on `a` are bounded: a device that takes none of them is cut.
+#[tokio::test]
+async fn a_device_that_does_not_read_its_fates_is_cut() {
+    const FATES_MAX: usize = 1024;
+    let faults = faults(Duration::from_secs(10)).await;
+    let (alice, begun) = &faults.alice;
+    begun.session.subscribe(subscribe("a")).await;
+    alice.stop_taking();
+    let refused = |n: usize| {
+        // No user has such an id, so it never becomes a send.
+        let topic = format!("c/{}/{}", faults.world.conversation, "x".repeat(40)).into();
+        let message = Message { topic, payload: n.to_string().into(), properties: None };
+        let (ticket, ack) = alice.expect();
+        begun.session.publish(Publish { message, qos: Qos::AtLeastOnce, retain: false }, ack);
+        ticket
+    };
+    for n in 0..FATES_MAX {
+        alice.fate(refused(n)).await;
+    }
+    assert!(!alice.is_closed());
+    alice.fate(refused(FATES_MAX)).await;
+    assert_eq!(alice.closed().await, Code::QUOTA_EXCEEDED);
+}
