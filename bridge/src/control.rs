@@ -125,7 +125,8 @@ async fn invite(
     time_ms: u64,
 ) -> Result<Option<Refused>, Error> {
     let strangers = &inner.options.policy.strangers;
-    let max = strangers.group_members_max;
+    let large = inner.options.large_group_users.contains(user);
+    let max = if large { MEMBERS_MAX } else { strangers.group_members_max };
     if group.is_some_and(|members| members > max) {
         return Ok(Some(Refused::Full { max }));
     }

@@ -1,7 +1,9 @@
 //! What the server may set.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
+use godwit_core::ids::UserId;
 use godwit_core::limits;
 use godwit_core::policy::Policy;
 
@@ -35,6 +37,8 @@ pub struct Options {
     pub cursor_delay: Duration,
     /// Who may edit and delete, and for how long.
     pub policy: Policy,
+    /// Users who may make and fill groups up to the largest there are, whatever the policy says.
+    pub large_group_users: BTreeSet<UserId>,
     /// How long receipts are gathered before they are stored and told: what comes meanwhile is one
     /// receipt.
     pub receipt_delay: Duration,
@@ -68,6 +72,7 @@ impl Default for Options {
             event_patience: Duration::from_millis(200),
             cursor_delay: Duration::from_millis(100),
             policy: Policy::default(),
+            large_group_users: BTreeSet::new(),
             receipt_delay: Duration::from_millis(200),
             user_sends_per_s: 10_000,
             conversation_sends_per_s: 10_000,

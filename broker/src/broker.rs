@@ -16,22 +16,26 @@ use parking_lot::Mutex;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 
+use crate::account::Accounts;
 use crate::client::{Client, DueWill, Registry, Will};
 use crate::clock::{now_s, unix_ms};
+use crate::filter::Wish;
 use crate::journal::Journal;
 use crate::limits::REFUSALS_MAX;
 use crate::listen::{Accept, Census, Listener, Places, Socket};
 use crate::options::Options;
 use crate::plain::Bound;
-use crate::router::{Router, Wish};
-use crate::{connect, hello, metrics, retained, sweep};
+use crate::router::Router;
+use crate::{account, connect, hello, metrics, retained, sweep};
 
 /// What all connections share.
 pub(crate) struct Shared {
     pub(crate) options: Options,
     pub(crate) gate: Arc<dyn Gate>,
     pub(crate) upstream: Option<Arc<dyn Upstream>>,
-    pub(crate) registry: Registry,
+    pub(crate) registry: Arc<Registry>,
+    /// What each user has here.
+    pub(crate) accounts: Arc<Accounts>,
     pub(crate) router: Router,
     /// Connections that have a task.
     pub(crate) alive: AtomicUsize,
@@ -69,16 +73,24 @@ impl Shared {
         }
     }
 
-    /// Puts a plain filter in force. `Ok(true)`: it is new. `Err`: the client has too many.
+    /// Puts a plain filter in force; `asked`: the client has, just now, so it is owed what is retained
+    /// as MQTT 5's retain handling says. `Err`: the client has too many.
     pub(crate) fn subscribe_plain(
         &self,
         client: &Arc<Client>,
         filter: &str,
         request: &SubscribeRequest,
-    ) -> Result<bool, ()> {
+        asked: bool,
+    ) -> Result<(), ()> {
         let new = client.add_filter(filter, self.options.subscriptions_max)?;
-        self.router.subscribe(filter, client, Wish::of(request));
-        Ok(new)
+        // 0: always, 1: when the subscription is new, 2: never.
+        let wanted = match request.subscription.options >> 4 & 0b11 {
+            0 => true,
+            1 => new,
+            _ => false,
+        };
+        self.router.subscribe(filter, client, Wish::of(request), asked && wanted);
+        Ok(())
     }
 
     /// Ends a plain filter; `false`: there was none.
@@ -221,12 +233,19 @@ impl Broker {
             away: options.offline_deliveries_max,
             bytes: options.offline_bytes_max,
         };
-        let router = Router::new(retained, bound);
+        let accounts = Accounts::new(account::Bounds {
+            devices: options.devices_per_user_max,
+            user_bytes: options.offline_per_user_bytes_max,
+            bytes: options.offline_all_bytes_max,
+        });
+        let registry = Arc::new(Registry::new(Arc::clone(&accounts)));
+        let router = Router::new(retained, bound, Arc::clone(&registry));
         let shared = Arc::new(Shared {
             options,
             gate,
             upstream,
-            registry: Registry::new(),
+            registry,
+            accounts,
             router,
             alive: AtomicUsize::new(0),
             ending: Arc::default(),
@@ -416,5 +435,36 @@ mod tests {
         broker.shutdown(Duration::from_secs(1)).await;
         drop(broker);
         assert_eq!(told.recv().await, None);
+    }
+
+    /// Connections beyond the census are told so, as many at a time as may be; the next is closed
+    /// without a word.
+    #[tokio::test]
+    async fn refusals_are_told_to_so_many_at_a_time() {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+        let supervisor = Supervisor::new(|death| panic!("{death}"));
+        let options = Options::default();
+        let broker = Broker::new(options, Census::new(0, 0), Arc::new(Nobody), None, supervisor);
+        let any = "127.0.0.1:0".parse().unwrap();
+        let listener = Listener::bind(any, Kind::Tcp, listen::Options::default()).unwrap();
+        let address = listener.address();
+        broker.serve(listener);
+        let refused = async || {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            // It may be closed already.
+            let _ = stream.write_all(b"\x10\x0f\0\x04MQTT\x04\x02\0\x3c\0\x03a:b").await;
+            let mut told = Vec::new();
+            let read = stream.read_to_end(&mut told);
+            let _ = tokio::time::timeout(Duration::from_secs(20), read).await.expect("an end");
+            told
+        };
+        assert_eq!(refused().await, [0x20, 2, 0, 3]);
+        let all = u32::try_from(REFUSALS_MAX).unwrap();
+        let busy = broker.shared.refusals.acquire_many(all).await.unwrap();
+        assert!(refused().await.is_empty());
+        drop(busy);
+        assert_eq!(refused().await, [0x20, 2, 0, 3]);
+        broker.shutdown(Duration::from_secs(1)).await;
     }
 }

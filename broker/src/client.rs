@@ -1,19 +1,22 @@
 //! Who is known under a client id: at most one connection, and what is kept between two.
 
-use std::collections::HashMap;
+mod waiting;
+
+use std::collections::{HashMap, HashSet};
 use std::fmt;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use bytestring::ByteString;
 use godwit_core::edge::{Admitted, Code, Delivery, Downlink as _, Message, Qos, Session};
 use godwit_core::shrink::shrink;
 use parking_lot::Mutex;
 
+use crate::account::{Account, Accounts};
 use crate::clock::now_s;
-use crate::link::{Link, Queued};
-use crate::metrics;
+use crate::link::Link;
 use crate::plain::{Bound, Plain};
+use crate::replay::Replays;
 
 /// A will, as CONNECT gave it.
 #[derive(Debug, Clone)]
@@ -48,11 +51,15 @@ struct State {
     link: Option<Arc<Link>>,
     /// What waits on plain topics, with a connection or without one.
     plain: Option<Box<Plain>>,
+    /// Bytes of it that its user's account knows of.
+    counted: usize,
+    /// Retained messages that it is owed.
+    replays: Option<Box<Replays>>,
     /// Only while there is no connection.
     kept: Option<Box<Kept>>,
     will: Option<Box<DueWill>>,
-    /// Plain filters in the router.
-    filters: Vec<Box<str>>,
+    /// Plain filters in the router, each with the number of its replay (0: none).
+    filters: HashMap<Box<str>, u64>,
     /// The session is over and the client is out of the registry.
     gone: bool,
 }
@@ -65,6 +72,11 @@ pub(crate) struct Client {
     turn: Arc<tokio::sync::Mutex<()>>,
     /// Counts claims: only the newest waits for its turn.
     claims: AtomicU64,
+    accounts: Arc<Accounts>,
+    /// Its user's, once it has come as one.
+    account: OnceLock<Arc<Account>>,
+    /// It is owed retained messages.
+    owed: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -88,8 +100,28 @@ pub(crate) struct Found {
 pub(crate) type Turn = tokio::sync::OwnedMutexGuard<()>;
 
 impl Client {
-    fn new(id: ByteString) -> Self {
-        Self { id, turn: Arc::default(), claims: AtomicU64::new(0), state: Mutex::default() }
+    fn new(id: ByteString, accounts: Arc<Accounts>) -> Self {
+        Self {
+            id,
+            turn: Arc::default(),
+            claims: AtomicU64::new(0),
+            accounts,
+            account: OnceLock::new(),
+            owed: AtomicBool::new(false),
+            state: Mutex::default(),
+        }
+    }
+
+    /// Changes what is kept here, and tells the accounts what has become of the queue.
+    fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        let mut state = self.state.lock();
+        let changed = change(&mut state);
+        let bytes = state.plain.as_ref().map_or(0, |plain| plain.bytes());
+        let before = std::mem::replace(&mut state.counted, bytes);
+        if before != bytes {
+            self.accounts.moved(self.account.get(), &self.id, (before, bytes));
+        }
+        changed
     }
 
     /// Ends the earlier connection, if any, and waits until it is gone. `None`: a still newer
@@ -110,149 +142,69 @@ impl Client {
 
     /// The kept session is over.
     pub(crate) fn forget_kept(&self) {
-        let mut state = self.state.lock();
-        if state.link.is_none() {
-            (state.kept, state.plain, state.will) = (None, None, None);
-        }
+        self.change(|state| {
+            if state.link.is_none() {
+                (state.kept, state.will) = (None, None);
+                self.forget_plain(state);
+            }
+        });
     }
 
-    /// The new connection is in force; returns what was kept. `None`: the client has left the
-    /// registry and must be looked up again.
-    pub(crate) fn attach(&self, link: Arc<Link>) -> Option<Found> {
-        let mut state = self.state.lock();
-        if state.gone {
-            return None;
-        }
-        let kept = state.kept.take().filter(|kept| kept.until_s > now_s());
-        if kept.is_none() {
-            state.plain = None;
-        }
-        if state.plain.as_ref().is_some_and(|plain| !plain.is_empty()) {
-            link.nudge();
-        }
-        state.link = Some(link);
-        let dropped = state.plain.as_ref().map_or(0, |plain| plain.dropped);
-        Some(Found { kept, will: state.will.take(), dropped })
+    fn forget_plain(&self, state: &mut State) {
+        (state.plain, state.replays) = (None, None);
+        self.owed.store(false, Ordering::Relaxed);
+    }
+
+    /// The new connection is in force, of a user with this account; returns what was kept. `None`: the
+    /// client has left the registry and must be looked up again.
+    pub(crate) fn attach(&self, link: Arc<Link>, account: Option<&Arc<Account>>) -> Option<Found> {
+        self.change(|state| {
+            if state.gone {
+                return None;
+            }
+            let kept = state.kept.take().filter(|kept| kept.until_s > now_s());
+            if kept.is_none() {
+                self.forget_plain(state);
+            }
+            if let Some(account) = account.filter(|_| state.counted == 0) {
+                // A client id is one user's, always.
+                let _ = self.account.set(Arc::clone(account));
+            }
+            if state.plain.as_ref().is_some_and(|plain| !plain.is_empty()) {
+                link.nudge();
+            }
+            state.link = Some(link);
+            let dropped = state.plain.as_ref().map_or(0, |plain| plain.dropped);
+            Some(Found { kept, will: state.will.take(), dropped })
+        })
     }
 
     /// The connection has ended. `kept`: the session goes on without it.
     pub(crate) fn detach(&self, kept: Option<Box<Kept>>, will: Option<Box<DueWill>>, bound: Bound) {
-        let mut state = self.state.lock();
-        state.link = None;
-        state.kept = kept;
-        state.will = will;
-        if state.kept.is_none() {
-            state.plain = None;
-        }
-        let dropped = state.plain.as_mut().map_or(0, |plain| plain.leave(bound));
-        if state.plain.as_ref().is_some_and(|plain| plain.is_idle()) {
-            state.plain = None;
-        }
-        drop(state);
+        let dropped = self.change(|state| {
+            state.link = None;
+            state.kept = kept;
+            state.will = will;
+            if state.kept.is_none() {
+                self.forget_plain(state);
+            }
+            let dropped = state.plain.as_mut().map_or(0, |plain| plain.leave(bound));
+            if state.plain.as_ref().is_some_and(|plain| plain.is_idle()) {
+                state.plain = None;
+            }
+            dropped
+        });
         self.note_dropped(dropped, dropped);
-    }
-
-    /// Gives a plain message to the client, or keeps it while it is away. `false`: it went nowhere.
-    pub(crate) fn offer(&self, delivery: Delivery, bound: Bound) -> bool {
-        let (taken, total, link) = {
-            let mut state = self.state.lock();
-            let count = match (&state.link, &state.kept) {
-                (Some(_), _) => bound.live.max(bound.away),
-                (None, Some(_)) if delivery.qos == Qos::AtLeastOnce && bound.away > 0 => bound.away,
-                _ => return false,
-            };
-            let plain = state.plain.get_or_insert_default();
-            let taken = plain.push(delivery, count, bound.bytes);
-            (taken, plain.dropped, state.link.clone())
-        };
-        match taken {
-            Ok(dropped) => self.note_dropped(dropped, total),
-            Err(()) => {
-                metrics::dropped("queue_full");
-                return false;
-            }
-        }
-        if let Some(link) = link {
-            link.nudge();
-        }
-        true
-    }
-
-    /// As [`Client::offer`], but nothing that waits goes for it: for what can be asked for again.
-    pub(crate) fn offer_if_room(&self, delivery: Delivery, bound: Bound) -> bool {
-        let bytes = Queued::bytes_of(&delivery);
-        let fits = {
-            let state = self.state.lock();
-            let count = bound.live.max(bound.away);
-            state.plain.as_ref().is_none_or(|plain| plain.has_room(bytes, count, bound.bytes))
-        };
-        if !fits {
-            metrics::dropped("retained_beyond_queue");
-        }
-        fits && self.offer(delivery, bound)
-    }
-
-    /// `count` messages went just now, `total` since the client was told last.
-    fn note_dropped(&self, count: u64, total: u64) {
-        if count == 0 {
-            return;
-        }
-        metrics::dropped_many("plain_queue_full", count);
-        // The first of a row; the others are in the count that it is told.
-        if count == total {
-            tracing::info!(
-                stage = "deliver",
-                client.id = %self.id,
-                "plain messages go unread: the client's queue is full, its oldest are dropped"
-            );
-        }
-    }
-
-    /// The client was told of so many dropped messages.
-    pub(crate) fn told_dropped(&self, count: u64) {
-        let mut state = self.state.lock();
-        if let Some(plain) = &mut state.plain {
-            plain.dropped = plain.dropped.saturating_sub(count);
-            if plain.is_idle() {
-                state.plain = None;
-            }
-        }
-    }
-
-    /// Gives the connection what waits, for as long as `want` wants the next one.
-    pub(crate) fn drain(
-        &self,
-        link: &Link,
-        want: impl FnMut(&Queued) -> bool,
-        out: &mut Vec<Queued>,
-    ) {
-        let mut state = self.state.lock();
-        let mut more = false;
-        if let Some(plain) = &mut state.plain {
-            plain.drain(want, out);
-            more = !plain.is_empty();
-            if plain.is_idle() {
-                state.plain = None;
-            }
-        }
-        link.has_plain.store(more, Ordering::Relaxed);
-    }
-
-    /// Forgets what waits on topics of which `may` says that they are not the client's to read.
-    pub(crate) fn retain_plain(&self, may: impl Fn(&Delivery) -> bool) {
-        if let Some(plain) = &mut self.state.lock().plain {
-            plain.retain(may);
-        }
     }
 
     /// Forgets all that waits on plain topics: a new session begins.
     pub(crate) fn clear_plain(&self) {
-        self.state.lock().plain = None;
+        self.change(|state| self.forget_plain(state));
     }
 
     /// The plain filters.
     pub(crate) fn filters(&self) -> Vec<Box<str>> {
-        self.state.lock().filters.clone()
+        self.state.lock().filters.keys().cloned().collect()
     }
 
     pub(crate) fn link(&self) -> Option<Arc<Link>> {
@@ -267,13 +219,13 @@ impl Client {
     /// Notes a plain filter. `Err`: too many; `Ok(false)`: it stood already.
     pub(crate) fn add_filter(&self, filter: &str, max: usize) -> Result<bool, ()> {
         let mut state = self.state.lock();
-        if state.filters.iter().any(|f| **f == *filter) {
+        if state.filters.contains_key(filter) {
             return Ok(false);
         }
         if state.filters.len() >= max {
             return Err(());
         }
-        state.filters.push(filter.into());
+        state.filters.insert(filter.into(), 0);
         Ok(true)
     }
 
@@ -282,12 +234,12 @@ impl Client {
     pub(crate) fn promise(
         &self,
         filters: &[String],
-        promised: &mut Vec<String>,
+        promised: &mut HashSet<String>,
         max: usize,
     ) -> bool {
         let state = self.state.lock();
-        let stands = |filter: &String| state.filters.iter().any(|f| **f == **filter);
-        let new: Vec<_> = filters.iter().filter(|f| !promised.contains(f) && !stands(f)).collect();
+        let stands = |filter: &str| state.filters.contains_key(filter);
+        let new: Vec<_> = filters.iter().filter(|f| !promised.contains(*f) && !stands(f)).collect();
         if state.filters.len() + promised.len() + new.len() > max {
             return false;
         }
@@ -298,14 +250,20 @@ impl Client {
     /// Forgets a plain filter; `false`: there was none.
     pub(crate) fn remove_filter(&self, filter: &str) -> bool {
         let mut state = self.state.lock();
-        let before = state.filters.len();
-        state.filters.retain(|f| **f != *filter);
-        state.filters.len() != before
+        let Some(replay) = state.filters.remove(filter) else { return false };
+        shrink(&mut state.filters);
+        if let Some(replays) = &mut state.replays {
+            replays.remove(replay);
+        }
+        true
     }
 
     /// Forgets all plain filters and returns them.
     pub(crate) fn take_filters(&self) -> Vec<Box<str>> {
-        std::mem::take(&mut self.state.lock().filters)
+        let mut state = self.state.lock();
+        state.replays = None;
+        self.owed.store(false, Ordering::Relaxed);
+        std::mem::take(&mut state.filters).into_keys().collect()
     }
 
     /// What is due at `now_s` for an absent client: its will, and whether its session is over.
@@ -326,14 +284,35 @@ impl Client {
 /// All clients that are connected or kept.
 pub(crate) struct Registry {
     shards: Vec<Mutex<HashMap<ByteString, Arc<Client>>>>,
+    accounts: Arc<Accounts>,
+}
+
+impl fmt::Debug for Registry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Registry").finish_non_exhaustive()
+    }
 }
 
 /// Independent locks, so that a storm of connects does not queue at one.
 const SHARDS: usize = 16;
 
 impl Registry {
-    pub(crate) fn new() -> Self {
-        Self { shards: (0..SHARDS).map(|_| Mutex::default()).collect() }
+    pub(crate) fn new(accounts: Arc<Accounts>) -> Self {
+        Self { shards: (0..SHARDS).map(|_| Mutex::default()).collect(), accounts }
+    }
+
+    /// The queue of this client has grown: what its user has, or all have, comes within the bounds again.
+    pub(crate) fn give_way(&self, client: &Arc<Client>) {
+        while let Some((id, bytes)) = self.accounts.gives_way(client.account.get(), &client.id) {
+            let gave = match self.find(&id).filter(|_| id != client.id) {
+                Some(longest) => longest.give_way(bytes),
+                None => client.give_way(bytes),
+            };
+            if !gave {
+                // Many short queues of others: each gives way when it grows.
+                return;
+            }
+        }
     }
 
     fn shard(&self, id: &str) -> &Mutex<HashMap<ByteString, Arc<Client>>> {
@@ -350,7 +329,7 @@ impl Registry {
         if let Some(client) = shard.get(id) {
             return Arc::clone(client);
         }
-        let client = Arc::new(Client::new(id.clone()));
+        let client = Arc::new(Client::new(id.clone(), Arc::clone(&self.accounts)));
         shard.insert(id.clone(), Arc::clone(&client));
         client
     }

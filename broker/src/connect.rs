@@ -10,8 +10,9 @@ use godwit_core::edge::{
     Action, Admitted, Begin, Begun, Code, Credentials, Delivery, Outcome, SubscribeRequest, Version,
 };
 use godwit_core::ids::{DeviceId, Identity, UserId};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
+use crate::account::Seat;
 use crate::broker::{Shared, due_will};
 use crate::client::{Client, Found, Kept, Turn};
 use crate::clock::now_s;
@@ -19,7 +20,7 @@ use crate::codec::Codec;
 use crate::connection::{Connection, End, Entered, Run};
 use crate::hello::{self, Met};
 use crate::inflight::Inflight;
-use crate::limits::{FAREWELL_MAX, LINGER_BYTES_MAX, REFUSAL_TIME_MAX};
+use crate::limits::{FAREWELL_MAX, FULL_RETRY, LINGER_BYTES_MAX, REFUSAL_TIME_MAX};
 use crate::link::Link;
 use crate::listen::Socket;
 use crate::metrics;
@@ -133,8 +134,12 @@ async fn admit(shared: &Arc<Shared>, hello: Hello, peer: SocketAddr) -> Result<A
     let expiry_s = session_expiry(shared, &hello);
     let (client, turn, link, found) = claim(shared, &hello, &admitted).await?;
     let begin = Begin { clean: hello.clean, expiry_s };
-    let mut fresh = match opening::open(shared, &link, &admitted, begin).await {
-        Ok(fresh) => fresh,
+    let opened = match seat(shared, &admitted) {
+        Ok(seat) => opening::open(shared, &link, &admitted, begin).await.map(|fresh| (seat, fresh)),
+        Err(outcome) => Err(outcome),
+    };
+    let (seat, mut fresh) = match opened {
+        Ok(opened) => opened,
         Err(outcome) => {
             link.end();
             // What was kept stays for the next try.
@@ -180,6 +185,7 @@ async fn admit(shared: &Arc<Shared>, hello: Hello, peer: SocketAddr) -> Result<A
         will,
         expiry_s,
         may_refresh,
+        seat,
     };
     Ok(Arrival { entered, turn, welcome, revoked })
 }
@@ -241,9 +247,20 @@ async fn claim(shared: &Shared, hello: &Hello, admitted: &Admitted) -> Result<Cl
         let client = shared.registry.client(&admitted.client_id);
         let turn = tokio::time::timeout(CLAIM_MAX, client.claim()).await.map_err(|_| busy())?;
         let turn = turn.ok_or(Outcome::refused(Code::TAKEN_OVER, "a newer connection came"))?;
-        if let Some(found) = client.attach(Arc::clone(&link)) {
+        let account = admitted.identity.as_ref().map(|who| shared.accounts.of(&who.user));
+        if let Some(found) = client.attach(Arc::clone(&link), account.as_ref()) {
             return Ok((client, turn, link, found));
         }
+    }
+}
+
+/// A place among the user's devices. Asked for after the claim, so that a device which takes over its
+/// own connection is counted once.
+fn seat(shared: &Shared, admitted: &Admitted) -> Result<Option<Seat>, Outcome> {
+    let Some(who) = &admitted.identity else { return Ok(None) };
+    match shared.accounts.of(&who.user).enter() {
+        Some(seat) => Ok(Some(seat)),
+        None => Err(Outcome::throttled(FULL_RETRY)),
     }
 }
 
@@ -289,7 +306,7 @@ fn settle_kept(
             SubscribeRequest { subscription: subscription.clone(), mounted: grant.mounted };
         for filter in &grant.plain {
             // Beyond the bound they were never granted.
-            let _ = shared.subscribe_plain(client, filter, &request);
+            let _ = shared.subscribe_plain(client, filter, &request, false);
         }
     }
     (again, revoked)
@@ -385,7 +402,7 @@ fn leave(connection: Connection, end: End) -> (Socket, BytesMut) {
 
 /// Writes the last bytes, and reads on for a moment: a socket closed with unread bytes resets the
 /// connection, and the client would never see why.
-async fn say_goodbye(socket: &mut Socket, last: &[u8]) {
+async fn say_goodbye(socket: &mut (impl AsyncRead + AsyncWrite + Unpin), last: &[u8]) {
     let goodbye = async {
         socket.write_all(last).await?;
         socket.flush().await?;
@@ -402,4 +419,26 @@ async fn say_goodbye(socket: &mut Socket, last: &[u8]) {
     };
     // The peer may be gone or stuck: that is its own loss.
     let _ = tokio::time::timeout(FAREWELL_MAX, goodbye).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn of_a_peer_that_goes_on_sending_so_much_is_thrown_away() {
+        let (mut ours, mut theirs) = tokio::io::duplex(1024);
+        let peer = tokio::spawn(async move {
+            let (mut sent, chunk) = (0, [0; 1024]);
+            while theirs.write_all(&chunk).await.is_ok() {
+                sent += chunk.len();
+            }
+            sent
+        });
+        say_goodbye(&mut ours, b"bye").await;
+        drop(ours);
+        let sent = peer.await.unwrap();
+        // What was read, and what stood in between.
+        assert!((LINGER_BYTES_MAX..=LINGER_BYTES_MAX + 4096).contains(&sent), "{sent}");
+    }
 }

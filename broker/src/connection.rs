@@ -28,6 +28,7 @@ use tokio::io::AsyncWrite as _;
 use tokio::task::JoinHandle;
 use tokio::time::Sleep;
 
+use crate::account::Seat;
 use crate::acks::Acks;
 use crate::alias;
 use crate::broker::Shared;
@@ -121,6 +122,8 @@ pub(crate) struct Connection {
     pub(crate) pause: Option<Pin<Box<Sleep>>>,
     pub(crate) will: Option<Box<Will>>,
     pub(crate) expiry_s: u32,
+    /// Its place among its user's devices.
+    _seat: Option<Seat>,
     draining: Option<Box<Draining>>,
     input: BytesMut,
     pub(crate) output: BytesMut,
@@ -138,6 +141,7 @@ pub(crate) struct Entered {
     pub(crate) will: Option<Box<Will>>,
     pub(crate) expiry_s: u32,
     pub(crate) may_refresh: bool,
+    pub(crate) seat: Option<Seat>,
 }
 
 impl Connection {
@@ -174,6 +178,7 @@ impl Connection {
             pause: None,
             will: entered.will,
             expiry_s: entered.expiry_s,
+            _seat: entered.seat,
             draining: None,
             input,
             output: BytesMut::new(),
@@ -265,7 +270,9 @@ impl Connection {
             return if over || self.acks.is_empty() { Err(draining.end) } else { Ok(false) };
         }
         let read = self.poll_input(cx)?;
-        Ok(read || more)
+        // Last, so that what came and what waits go before what is owed.
+        let replayed = self.replay();
+        Ok(read || more || replayed)
     }
 
     /// Stage 5.

@@ -140,3 +140,27 @@ async fn fill(socket: &mut Socket, codec: &mut Codec, input: &mut BytesMut) -> R
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::task::{Context, Waker};
+
+    use super::*;
+    use crate::listen::Origin;
+
+    #[tokio::test]
+    async fn large_hellos_are_bounded_in_all() {
+        let places = large_places();
+        let origin = |n: u8| Origin::of([10, 0, 0, n].into());
+        let context = &mut Context::from_waker(Waker::noop());
+        let mut held = Vec::new();
+        for n in 0..HELLOS_LARGE_MAX {
+            let from = origin(u8::try_from(n / HELLOS_LARGE_SHARE).unwrap());
+            held.push(places.take(from).await);
+        }
+        let mut next = Box::pin(places.take(origin(100)));
+        assert!(next.as_mut().poll(context).is_pending(), "none is left for anybody");
+        drop(held.pop());
+        assert!(next.as_mut().poll(context).is_ready());
+    }
+}

@@ -1,5 +1,6 @@
 //! Stage 2 for a connected client: what each packet means.
 
+use std::collections::HashSet;
 use std::num::{NonZeroU16, NonZeroU32};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -16,7 +17,6 @@ use godwit_core::edge::{
 use crate::connection::{Busy, BusyKind, Connection, End};
 use crate::packet::{Inbound, Incoming, TOKEN_METHOD};
 use crate::quota::{self, Quota};
-use crate::router::Wish;
 use crate::{metrics, reply};
 
 impl Connection {
@@ -223,7 +223,7 @@ impl Connection {
     ) {
         self.owe_filters(filters.iter().map(|(filter, _)| filter));
         let mut all = Vec::with_capacity(filters.len());
-        let (mut promised, max) = (Vec::new(), self.shared.options.subscriptions_max);
+        let (mut promised, max) = (HashSet::new(), self.shared.options.subscriptions_max);
         for (filter, options) in filters {
             let grant = self.shared.gate.authorize(&self.admitted, Action::Subscribe(&filter));
             let request = SubscribeRequest {
@@ -336,30 +336,13 @@ impl Connection {
         if any { Code::SUCCESS } else { code }
     }
 
-    fn subscribe_plain(
-        &mut self,
-        request: &SubscribeRequest,
-        plain: &[String],
-        code: Code,
-    ) -> Code {
+    fn subscribe_plain(&self, request: &SubscribeRequest, plain: &[String], code: Code) -> Code {
         if code.is_error() {
             return code;
         }
         for filter in plain {
-            let new = self.shared.subscribe_plain(&self.client, filter, request);
-            let Ok(new) = new else { return Code::QUOTA_EXCEEDED };
-            // MQTT 5's retain handling: 0 always, 1 when the subscription is new, 2 never.
-            let wanted = match request.subscription.options >> 4 & 0b11 {
-                0 => true,
-                1 => new,
-                _ => false,
-            };
-            if wanted {
-                let wish = Wish::of(request);
-                let seen = self.shared.router.send_retained(filter, &self.client, wish);
-                // Far below 2^52.
-                #[allow(clippy::cast_precision_loss)]
-                self.owe(quota::RETAINED * seen as f64, 0);
+            if self.shared.subscribe_plain(&self.client, filter, request, true).is_err() {
+                return Code::QUOTA_EXCEEDED;
             }
         }
         code

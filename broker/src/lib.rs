@@ -11,15 +11,18 @@
 //! 3. `connection`: the steady state; `codec`, `packet`, `reply`: bytes and packets (stage 2);
 //! 4. `inbound`: publishes and subscriptions going up; `acks`: PUBACKs held and released (stage 5);
 //! 5. `link`: the mailbox of a connection; `outbound`, `inflight`: deliveries (stages 7 and 8);
-//! 6. `router`, `retained`: plain topics; `plain`: what of them waits for a client; `rights`: kept filters that
-//!    are no longer allowed;
+//! 6. `router`, `filter`, `retained`: plain topics; `plain`: what of them waits for a client; `replay`: retained
+//!    messages that it is owed; `account`: what a user has over all devices; `rights`: kept filters that are no
+//!    longer allowed;
 //! 7. `sweep`: deadlines; `journal`: who was refused and who has left; `quota`, `limits`: the bounds.
 //!
 //! Memory: an idle connection owns its task, its mailbox and its entry in the registry; buffers
 //! belong to the thread, queues are allocated when something waits in them.
 //!
-//! Lock order: registry shard, client state, link mailbox. No lock is held across an await.
+//! Lock order: registry shard, client state, (retained messages | heavy queues | link mailbox). No lock is
+//! held across an await.
 
+mod account;
 mod acks;
 mod alias;
 mod broker;
@@ -28,6 +31,7 @@ mod clock;
 mod codec;
 mod connect;
 mod connection;
+mod filter;
 mod hello;
 mod inbound;
 mod inflight;
@@ -42,6 +46,7 @@ mod outbound;
 mod packet;
 mod plain;
 mod quota;
+mod replay;
 mod reply;
 mod retained;
 mod rights;

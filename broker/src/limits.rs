@@ -97,6 +97,14 @@ pub(crate) const TURNS_MAX: usize = 16;
 /// Retained messages that are looked at under the lock before others have it: some 10 us.
 pub(crate) const RETAINED_STEPS: usize = 64;
 
+/// Bytes in a client's queue of plain messages from which on it is looked for when its user's queues, or
+/// all, have to give way. Each such queue has two entries of about 100 bytes in an index.
+pub(crate) const HEAVY_BYTES: usize = 16 * 1024;
+
+/// Topics of which one client has got the retained message before its turn, because a live one came: 32
+/// bytes each. Of more topics the retained message comes in its turn, which may be behind a live one.
+pub(crate) const REPLAYED_AHEAD_MAX: usize = 1024;
+
 /// How long a closing connection's last bytes may take.
 pub(crate) const FAREWELL_MAX: Duration = Duration::from_secs(1);
 

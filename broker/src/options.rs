@@ -33,6 +33,13 @@ pub struct Options {
     /// Bytes of the plain messages that wait for one client, connected or absent; beyond it the
     /// oldest go. One larger message may wait alone.
     pub offline_bytes_max: usize,
+    /// Bytes of the plain messages that wait for all devices of one user; beyond it the oldest of the
+    /// longest queue go.
+    pub offline_per_user_bytes_max: usize,
+    /// Bytes of the plain messages that wait for all; beyond it likewise.
+    pub offline_all_bytes_max: usize,
+    /// Devices of one user that are connected at the same time; 0: no bound.
+    pub devices_per_user_max: usize,
     /// Publishes of one connection in a second; 0: no bound.
     pub publishes_per_s: u32,
     /// Bytes of publishes of one connection in a second; 0: no bound.
@@ -66,6 +73,9 @@ impl Default for Options {
             queue_bytes_max: 1024 * 1024,
             offline_deliveries_max: 1000,
             offline_bytes_max: 1024 * 1024,
+            offline_per_user_bytes_max: 8 * 1024 * 1024,
+            offline_all_bytes_max: 256 * 1024 * 1024,
+            devices_per_user_max: 64,
             publishes_per_s: 10_000,
             publish_bytes_per_s: 64 * 1024 * 1024,
             write_stall_max: Duration::from_secs(30),

@@ -11,7 +11,7 @@ use crate::codec::Outgoing;
 use crate::connection::Connection;
 use crate::limits::OUTPUT_BYTES_HIGH;
 use crate::link::Queued;
-use crate::{alias, metrics};
+use crate::{alias, metrics, quota};
 
 impl Connection {
     /// Encodes what the window and the write buffer take. `true`: only the buffer was full, so there
@@ -57,6 +57,19 @@ impl Connection {
             session.writable();
         }
         more
+    }
+
+    /// Gives a step of the retained messages that the client is owed, paid from its budget; `true`:
+    /// there may be more. Whoever owes for earlier ones gets none for a while.
+    pub(crate) fn replay(&mut self) -> bool {
+        if self.pause.is_some() || !self.client.is_owed() {
+            return false;
+        }
+        let seen = self.shared.router.replay(&self.client, &self.link);
+        // A step is short.
+        #[allow(clippy::cast_precision_loss)]
+        self.owe(quota::RETAINED * seen as f64, 0);
+        seen > 0
     }
 
     /// Tells the session what has certainly arrived.

@@ -93,6 +93,16 @@ impl Plain {
         }
     }
 
+    /// Bytes that wait.
+    pub(crate) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// The oldest go until so many bytes have gone, or none is left. Returns how many of QoS 1 went.
+    pub(crate) fn give_way(&mut self, bytes: usize) -> u64 {
+        self.make_room(0, usize::MAX, self.bytes.saturating_sub(bytes))
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.queue.is_empty()
     }

@@ -13,8 +13,8 @@ use godwit_core::edge::{Message, Qos};
 use godwit_core::ids::UserId;
 use parking_lot::RwLock;
 
+use crate::filter::matches;
 use crate::limits::RETAINED_STEPS;
-use crate::router::matches;
 
 /// How much may be retained.
 #[derive(Debug, Clone, Copy, Default)]
@@ -89,12 +89,20 @@ enum From {
 /// What a step of a lookup has come to.
 #[derive(Debug)]
 pub(crate) struct Step {
-    /// What matched, in the order of topics.
-    pub(crate) found: Vec<(Arc<Message>, Qos)>,
-    /// Entries that were looked at.
+    /// Entries that were looked at, and are behind it now.
     pub(crate) seen: usize,
+    pub(crate) stop: Stop,
+}
+
+/// Why a step has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stop {
     /// There is nothing behind.
-    pub(crate) done: bool,
+    Done,
+    /// The next that matches was not taken.
+    Full,
+    /// It was long enough.
+    Pause,
 }
 
 impl Lookup {
@@ -104,6 +112,14 @@ impl Lookup {
         // `a/#` matches `a` too, which stands before `a/`.
         let prefix = filter[..wild].trim_end_matches('/');
         Self { filter: filter.into(), from: From::At(prefix.to_owned()) }
+    }
+
+    /// Whether it has not come to this topic yet.
+    pub(crate) fn is_before(&self, topic: &str) -> bool {
+        match &self.from {
+            From::At(at) => topic >= at.as_str(),
+            From::Behind(behind) => topic > &**behind,
+        }
     }
 }
 
@@ -169,35 +185,41 @@ impl Retained {
         fits(sum, own, bounds.per_user_max, bounds.per_user_bytes_max)
     }
 
-    /// Goes on with a lookup for a few dozen entries, of which at most `max` are given out.
-    pub(crate) fn step(&self, lookup: &mut Lookup, max: usize) -> Step {
-        let mut step = Step { found: Vec::new(), seen: 0, done: false };
+    /// What is retained of a topic.
+    pub(crate) fn get(&self, topic: &str) -> Option<(Arc<Message>, Qos)> {
         let state = self.state.read();
-        while step.seen < RETAINED_STEPS && step.found.len() < max {
+        state.kept.get(topic).map(|kept| (Arc::clone(&kept.message), kept.qos))
+    }
+
+    /// Goes on with a lookup for a few dozen entries, in the order of topics; `take` takes what matches,
+    /// or says that there is no room for it.
+    pub(crate) fn step(
+        &self,
+        lookup: &mut Lookup,
+        mut take: impl FnMut(&Arc<Message>, Qos) -> bool,
+    ) -> Step {
+        let state = self.state.read();
+        let mut seen = 0;
+        while seen < RETAINED_STEPS {
             let from = match &lookup.from {
                 From::At(topic) => Bound::Included(topic.as_str()),
                 From::Behind(topic) => Bound::Excluded(&**topic),
             };
             let Some((topic, kept)) = state.kept.range::<str, _>((from, Bound::Unbounded)).next()
             else {
-                step.done = true;
-                break;
+                return Step { seen, stop: Stop::Done };
             };
-            step.seen += 1;
             match next(&lookup.filter, topic) {
-                Next::Match => {
-                    step.found.push((Arc::clone(&kept.message), kept.qos));
-                    lookup.from = From::Behind(topic.clone());
+                Next::Match if !take(&kept.message, kept.qos) => {
+                    return Step { seen, stop: Stop::Full };
                 }
-                Next::Behind => lookup.from = From::Behind(topic.clone()),
+                Next::Match | Next::Behind => lookup.from = From::Behind(topic.clone()),
                 Next::At(topic) => lookup.from = From::At(topic),
-                Next::Nothing => {
-                    step.done = true;
-                    break;
-                }
+                Next::Nothing => return Step { seen: seen + 1, stop: Stop::Done },
             }
+            seen += 1;
         }
-        step
+        Step { seen, stop: Stop::Pause }
     }
 
     #[cfg(test)]
@@ -320,10 +342,18 @@ mod tests {
     fn all(retained: &Retained, filter: &str) -> (Vec<String>, usize) {
         let (mut lookup, mut topics, mut seen) = (Lookup::new(filter), Vec::new(), 0);
         loop {
-            let step = retained.step(&mut lookup, 3);
-            topics.extend(step.found.iter().map(|(message, _)| message.topic.to_string()));
+            // Three at a time, and the fourth when it is asked again.
+            let mut room = 3;
+            let step = retained.step(&mut lookup, |message, _| {
+                let taken = room > 0;
+                if taken {
+                    room -= 1;
+                    topics.push(message.topic.to_string());
+                }
+                taken
+            });
             seen += step.seen;
-            if step.done {
+            if step.stop == Stop::Done {
                 return (topics, seen);
             }
         }

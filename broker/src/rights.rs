@@ -8,7 +8,7 @@ use godwit_core::edge::{Action, Admitted, Code, Delivery};
 use crate::broker::Shared;
 use crate::client::Client;
 use crate::connection::{Busy, BusyKind, Connection};
-use crate::router::matches;
+use crate::filter::matches;
 
 impl Shared {
     /// Ends the client's plain filters that `who` may not read any more, with what waits for the

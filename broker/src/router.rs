@@ -1,40 +1,19 @@
 //! Plain topics: a trie of filters, and who gets what.
 
 use std::collections::HashMap;
-use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use godwit_core::edge::{Delivery, Message, Qos, SubscribeRequest};
+use godwit_core::edge::{Delivery, Message, Qos};
 use godwit_core::ids::UserId;
+use godwit_core::shrink::shrink;
 use parking_lot::RwLock;
 
-use crate::client::Client;
+use crate::client::{Client, Registry};
+use crate::filter::Wish;
+use crate::link::Link;
 use crate::plain::Bound;
-use crate::retained::{self, Lookup, Retained};
-
-/// How a client wants what a filter matches.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Wish {
-    pub(crate) qos: Qos,
-    /// Not what the client published itself (MQTT 5).
-    pub(crate) no_local: bool,
-    /// Keep the retain flag as it was published (MQTT 5).
-    pub(crate) retain_as_published: bool,
-    pub(crate) identifier: Option<NonZeroU32>,
-}
-
-impl Wish {
-    /// From MQTT's subscription options.
-    pub(crate) fn of(request: &SubscribeRequest) -> Self {
-        let subscription = &request.subscription;
-        Self {
-            qos: request.qos(),
-            no_local: subscription.options & 0b100 != 0,
-            retain_as_published: subscription.options & 0b1000 != 0,
-            identifier: subscription.identifier.and_then(NonZeroU32::new),
-        }
-    }
-}
+use crate::retained::{self, Retained};
 
 #[derive(Debug)]
 struct Subscriber {
@@ -42,16 +21,73 @@ struct Subscriber {
     wish: Wish,
 }
 
+/// The subscribers of one filter. A crowd of them has an index, so that each comes and goes at the same
+/// cost.
+#[derive(Debug, Default)]
+struct Crowd {
+    list: Vec<Subscriber>,
+    /// Where each stands, by its address; only of a crowd.
+    places: HashMap<usize, usize>,
+}
+
+/// From so many on, subscribers of one filter are looked up by an index.
+const CROWD_MIN: usize = 32;
+
+impl Crowd {
+    fn place(&self, client: &Arc<Client>) -> Option<usize> {
+        if self.places.is_empty() {
+            return self.list.iter().position(|s| Arc::ptr_eq(&s.client, client));
+        }
+        self.places.get(&address(client)).copied()
+    }
+
+    fn put(&mut self, client: &Arc<Client>, wish: Wish) {
+        if let Some(place) = self.place(client) {
+            self.list[place].wish = wish;
+            return;
+        }
+        self.list.push(Subscriber { client: Arc::clone(client), wish });
+        if !self.places.is_empty() {
+            self.places.insert(address(client), self.list.len() - 1);
+        } else if self.list.len() >= CROWD_MIN {
+            let places = self.list.iter().enumerate();
+            self.places = places.map(|(place, s)| (address(&s.client), place)).collect();
+        }
+    }
+
+    fn remove(&mut self, client: &Arc<Client>) {
+        let Some(place) = self.place(client) else { return };
+        self.list.swap_remove(place);
+        if self.list.capacity() > 4 * self.list.len() {
+            self.list.shrink_to(2 * self.list.len());
+        }
+        self.places.remove(&address(client));
+        if self.list.len() < CROWD_MIN / 2 {
+            self.places = HashMap::new();
+        } else if !self.places.is_empty()
+            && let Some(moved) = self.list.get(place)
+        {
+            self.places.insert(address(&moved.client), place);
+        }
+        shrink(&mut self.places);
+    }
+}
+
+/// A client's place in memory, which stays the same for as long as anybody has the client.
+fn address(client: &Arc<Client>) -> usize {
+    Arc::as_ptr(client).addr()
+}
+
 /// One level of the trie.
 #[derive(Debug, Default)]
 struct Node {
     children: HashMap<Box<str>, Node>,
-    subscribers: Vec<Subscriber>,
+    subscribers: Crowd,
 }
 
 impl Node {
     fn is_empty(&self) -> bool {
-        self.children.is_empty() && self.subscribers.is_empty()
+        self.children.is_empty() && self.subscribers.list.is_empty()
     }
 
     fn insert(&mut self, filter: &str, client: &Arc<Client>, wish: Wish) {
@@ -59,18 +95,13 @@ impl Node {
         for level in filter.split('/') {
             node = node.children.entry(level.into()).or_default();
         }
-        match node.subscribers.iter_mut().find(|s| Arc::ptr_eq(&s.client, client)) {
-            Some(subscriber) => subscriber.wish = wish,
-            None => node.subscribers.push(Subscriber { client: Arc::clone(client), wish }),
-        }
+        node.subscribers.put(client, wish);
     }
 
     /// Removes and prunes levels that have become empty.
     fn remove(&mut self, filter: Option<&str>, client: &Arc<Client>) {
         let Some(filter) = filter else {
-            self.subscribers.retain(|s| !Arc::ptr_eq(&s.client, client));
-            self.subscribers.shrink_to_fit();
-            return;
+            return self.subscribers.remove(client);
         };
         let (level, rest) = match filter.split_once('/') {
             Some((level, rest)) => (level, Some(rest)),
@@ -88,10 +119,10 @@ impl Node {
     /// wildcards at the first level do not match topics that begin with `$`.
     fn collect<'a>(&'a self, topic: Option<&str>, first: bool, out: &mut Vec<&'a Subscriber>) {
         let Some(topic) = topic else {
-            out.extend(&self.subscribers);
+            out.extend(&self.subscribers.list);
             // `a/#` matches `a` too.
             if let Some(all) = self.children.get("#") {
-                out.extend(&all.subscribers);
+                out.extend(&all.subscribers.list);
             }
             return;
         };
@@ -101,7 +132,7 @@ impl Node {
         };
         if !(first && level.starts_with('$')) {
             if let Some(all) = self.children.get("#") {
-                out.extend(&all.subscribers);
+                out.extend(&all.subscribers.list);
             }
             if let Some(any) = self.children.get("+") {
                 any.collect(rest, false, out);
@@ -114,33 +145,21 @@ impl Node {
     }
 }
 
-/// Whether `filter` matches `topic` ([MQTT-4.7.1-2], [MQTT-4.7.1-3], [MQTT-4.7.2-1]).
-pub(crate) fn matches(filter: &str, topic: &str) -> bool {
-    if topic.starts_with('$') && (filter.starts_with('#') || filter.starts_with('+')) {
-        return false;
-    }
-    let (mut filters, mut topics) = (filter.split('/'), topic.split('/'));
-    loop {
-        match (filters.next(), topics.next()) {
-            (Some("#"), _) | (None, None) => return true,
-            (Some("+"), Some(_)) => {}
-            (Some(f), Some(t)) if f == t => {}
-            _ => return false,
-        }
-    }
-}
-
 /// The plain topics of one broker.
 #[derive(Debug)]
 pub(crate) struct Router {
     trie: RwLock<Node>,
     retained: Retained,
     bound: Bound,
+    registry: Arc<Registry>,
+    /// Of replays.
+    numbers: AtomicU64,
 }
 
 impl Router {
-    pub(crate) fn new(retained: retained::Bounds, bound: Bound) -> Self {
-        Self { trie: RwLock::default(), retained: Retained::new(retained), bound }
+    pub(crate) fn new(retained: retained::Bounds, bound: Bound, registry: Arc<Registry>) -> Self {
+        let retained = Retained::new(retained);
+        Self { trie: RwLock::default(), retained, bound, registry, numbers: AtomicU64::new(1) }
     }
 
     /// How much may wait for one client.
@@ -148,7 +167,14 @@ impl Router {
         self.bound
     }
 
-    pub(crate) fn subscribe(&self, filter: &str, client: &Arc<Client>, wish: Wish) {
+    /// Puts a filter in force that the client has noted; `replay`: with what is retained of it.
+    pub(crate) fn subscribe(&self, filter: &str, client: &Arc<Client>, wish: Wish, replay: bool) {
+        let mut wish = wish;
+        if replay {
+            // Before anything live comes by this filter, so that nothing older comes behind it.
+            wish.replay = self.numbers.fetch_add(1, Ordering::Relaxed);
+            client.owe(filter, wish);
+        }
         self.trie.write().insert(filter, client, wish);
     }
 
@@ -166,6 +192,7 @@ impl Router {
         from: Option<&Arc<Client>>,
     ) -> usize {
         let mut targets: Vec<(Arc<Client>, Wish)> = Vec::new();
+        let mut owed: Vec<(Arc<Client>, u64)> = Vec::new();
         {
             let trie = self.trie.read();
             let mut found = Vec::new();
@@ -174,7 +201,17 @@ impl Router {
                 let own = from.is_some_and(|c| Arc::ptr_eq(c, &subscriber.client));
                 if !(own && subscriber.wish.no_local) {
                     targets.push((Arc::clone(&subscriber.client), subscriber.wish));
+                    if !retain && subscriber.wish.replay > 0 && subscriber.client.is_owed() {
+                        owed.push((Arc::clone(&subscriber.client), subscriber.wish.replay));
+                    }
                 }
+            }
+        }
+        if !owed.is_empty()
+            && let Some(kept) = self.retained.get(&message.topic)
+        {
+            for (client, replay) in owed {
+                client.overtake(replay, (&kept.0, kept.1), self.bound);
             }
         }
         // Overlapping filters: one delivery with the highest QoS ([MQTT-3.3.5-1]).
@@ -190,6 +227,7 @@ impl Router {
                 identifier: wish.identifier,
             };
             reached += usize::from(client.offer(delivery, self.bound));
+            self.registry.give_way(&client);
         }
         reached
     }
@@ -200,37 +238,53 @@ impl Router {
         self.retained.set(message, qos, owner)
     }
 
-    /// Gives the retained messages that a new subscription matches, as far as the client's queue has
-    /// room. Returns how many were looked at.
-    pub(crate) fn send_retained(&self, filter: &str, client: &Arc<Client>, wish: Wish) -> usize {
-        let mut lookup = Lookup::new(filter);
-        let mut seen = 0;
-        loop {
-            let step = self.retained.step(&mut lookup, usize::MAX);
-            seen += step.seen;
-            for (message, qos) in step.found {
-                let delivery = Delivery {
-                    message,
-                    qos: qos.min(wish.qos),
-                    retain: true,
-                    mark: None,
-                    identifier: wish.identifier,
-                };
-                if !client.offer_if_room(delivery, self.bound) {
-                    // What comes behind finds no room either.
-                    return seen;
-                }
-            }
-            if step.done {
-                return seen;
-            }
-        }
+    /// Goes on giving a client what it is owed of the retained messages, as far as its queue has room.
+    /// Returns how many were looked at: a step's worth at most.
+    pub(crate) fn replay(&self, client: &Client, link: &Link) -> usize {
+        client.replay(link, &self.retained, self.bound)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::account::{Accounts, Bounds};
+    use crate::filter::matches;
+
+    const WISH: Wish = Wish {
+        qos: Qos::AtLeastOnce,
+        no_local: false,
+        retain_as_published: false,
+        identifier: None,
+        replay: 0,
+    };
+
+    fn registry() -> Registry {
+        Registry::new(Accounts::new(Bounds { devices: 0, user_bytes: 1, bytes: 1 }))
+    }
+
+    #[test]
+    fn a_crowd_on_one_filter_is_looked_up_and_not_gone_through() {
+        const COUNT: usize = 1000;
+        let registry = registry();
+        let clients: Vec<_> =
+            (0..COUNT).map(|n| registry.client(&format!("c{n}").into())).collect();
+        let mut root = Node::default();
+        for _ in 0..2 {
+            clients.iter().for_each(|client| root.insert("news", client, WISH));
+        }
+        for (gone, client) in clients.iter().enumerate() {
+            let crowd = &root.children["news"].subscribers;
+            assert_eq!(crowd.list.len(), COUNT - gone);
+            let indexed = if crowd.list.len() < CROWD_MIN / 2 { 0 } else { crowd.list.len() };
+            assert_eq!(crowd.places.len(), indexed);
+            for (place, subscriber) in crowd.list.iter().enumerate() {
+                assert_eq!(crowd.place(&subscriber.client), Some(place));
+            }
+            root.remove(Some("news"), client);
+        }
+        assert!(root.is_empty());
+    }
 
     #[test]
     fn filters_match_as_the_standard_says() {
@@ -252,18 +306,12 @@ mod tests {
             ("+", "/a", false),
             ("a", "b", false),
         ];
-        let registry = crate::client::Registry::new();
+        let registry = registry();
         let client = registry.client(&"c".into());
-        let wish = Wish {
-            qos: Qos::AtLeastOnce,
-            no_local: false,
-            retain_as_published: false,
-            identifier: None,
-        };
         for (filter, topic, expected) in table {
             assert_eq!(matches(filter, topic), expected, "{filter} {topic}");
             let mut root = Node::default();
-            root.insert(filter, &client, wish);
+            root.insert(filter, &client, WISH);
             let mut found = Vec::new();
             root.collect(Some(topic), true, &mut found);
             assert_eq!(!found.is_empty(), expected, "trie: {filter} {topic}");

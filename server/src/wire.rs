@@ -4,6 +4,7 @@
 //! the broker tells its clients and lets held PUBACKs out; the bridge commits what waits and stores
 //! cursors; the worker ends its step; REST answers what it has; the store closes.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
@@ -339,6 +340,9 @@ fn broker_options(config: &Config) -> godwit_broker::Options {
         queue_bytes_max: limits.queue_bytes_max,
         offline_deliveries_max: limits.offline_deliveries_max,
         offline_bytes_max: limits.offline_bytes_max,
+        offline_per_user_bytes_max: limits.offline_per_user_bytes_max,
+        offline_all_bytes_max: limits.offline_all_bytes_max,
+        devices_per_user_max: limits.devices_per_user_max,
         publishes_per_s: limits.publishes_per_s,
         publish_bytes_per_s: limits.publish_bytes_per_s,
         write_stall_max: limits.write_stall_max,
@@ -372,6 +376,7 @@ fn bridge_options(config: &Config, lanes: usize) -> godwit_bridge::Options {
                 group_members_max: config.policy.group_members_max,
             },
         },
+        large_group_users: large_group_users(config),
         receipt_delay: config.receipts.delay,
         subscriptions_max: limits.subscriptions_max,
         user_sends_per_s: limits.user_sends_per_s,
@@ -381,6 +386,11 @@ fn bridge_options(config: &Config, lanes: usize) -> godwit_bridge::Options {
         offline_delay_min: config.presence.offline_delay_min,
         offline_delay_max: config.presence.offline_delay_max,
     }
+}
+
+fn large_group_users(config: &Config) -> BTreeSet<UserId> {
+    // What is no id was refused when the configuration was read.
+    config.policy.large_group_users.iter().filter_map(|user| UserId::new(user).ok()).collect()
 }
 
 fn millis(span: Duration) -> u64 {

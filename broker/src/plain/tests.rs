@@ -9,11 +9,13 @@ use godwit_core::edge::{Message, Qos, Version};
 use proptest::prelude::*;
 
 use super::*;
+use crate::account::{Accounts, Bounds};
 use crate::client::{Client, Kept, Registry};
 use crate::clock::now_s;
+use crate::filter::Wish;
 use crate::inflight::Inflight;
 use crate::link::Link;
-use crate::router::{Router, Wish};
+use crate::router::Router;
 
 #[derive(Debug, Clone)]
 enum Act {
@@ -49,7 +51,7 @@ struct Connection {
 
 struct World {
     router: Router,
-    registry: Registry,
+    registry: Arc<Registry>,
     client: Arc<Client>,
     connection: Option<Connection>,
     /// First receptions, in order.
@@ -66,18 +68,24 @@ fn message(n: u32) -> Arc<Message> {
     })
 }
 
+fn registry() -> Arc<Registry> {
+    let bounds = Bounds { devices: 0, user_bytes: 1 << 30, bytes: 1 << 30 };
+    Arc::new(Registry::new(Accounts::new(bounds)))
+}
+
 impl World {
     fn new(bound: Bound) -> Self {
-        let registry = Registry::new();
-        let router = Router::new(crate::retained::Bounds::default(), bound);
+        let registry = registry();
+        let router = Router::new(crate::retained::Bounds::default(), bound, Arc::clone(&registry));
         let client = registry.client(&"a:b".into());
         let wish = Wish {
             qos: Qos::AtLeastOnce,
             no_local: false,
             retain_as_published: false,
             identifier: None,
+            replay: 0,
         };
-        router.subscribe("t", &client, wish);
+        router.subscribe("t", &client, wish, false);
         client.add_filter("t", 1).unwrap();
         let mut world =
             Self { router, registry, client, connection: None, received: Vec::new(), told: 0 };
@@ -89,7 +97,7 @@ impl World {
         self.end();
         let identity = "a:b".parse().unwrap();
         let link = Arc::new(Link::new(identity, Version::V5, 10, 1000));
-        let found = self.client.attach(Arc::clone(&link)).unwrap();
+        let found = self.client.attach(Arc::clone(&link), None).unwrap();
         self.told += found.dropped;
         self.client.told_dropped(found.dropped);
         let again = found.kept.map(|kept| kept.inflight).unwrap_or_default();
@@ -225,9 +233,10 @@ fn no_moment_swallows_a_message() {
     let (router, done) = (&world.router, AtomicBool::new(false));
     let published = AtomicU32::new(0);
     // The world is used by the reader alone; the router is shared.
+    let registry = Arc::clone(&world.registry);
     let mut reader = World {
-        router: Router::new(crate::retained::Bounds::default(), router.bound()),
-        registry: Registry::new(),
+        router: Router::new(crate::retained::Bounds::default(), router.bound(), registry),
+        registry: Arc::clone(&world.registry),
         client: Arc::clone(&world.client),
         connection: None,
         received: Vec::new(),

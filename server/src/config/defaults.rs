@@ -89,6 +89,9 @@ impl Default for Limits {
             queue_bytes_max: 1024 * 1024,
             offline_deliveries_max: 1000,
             offline_bytes_max: 1024 * 1024,
+            offline_per_user_bytes_max: 8 * 1024 * 1024,
+            offline_all_bytes_max: 256 * 1024 * 1024,
+            devices_per_user_max: 64,
             publishes_per_s: 10_000,
             publish_bytes_per_s: 64 * 1024 * 1024,
             keep_alive_max: Duration::from_secs(3600),
@@ -128,6 +131,7 @@ impl Default for Policy {
             add_to_groups: Adding::Anyone,
             strangers_per_day: 250,
             group_members_max: 256,
+            large_group_users: Vec::new(),
         }
     }
 }

@@ -6,6 +6,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use godwit_core::ids::UserId;
 use godwit_core::limits as core_limits;
 use toml::Value;
 
@@ -42,6 +43,8 @@ pub(crate) enum Kind {
     Span(u64, u64),
     /// Texts.
     Origins,
+    /// User ids.
+    Users,
     /// Plain topic filters.
     Filters,
     /// Tables, each an issuer of tokens.
@@ -98,6 +101,9 @@ pub(crate) const KEYS: &[Key] = &[
     key("limits.queue_bytes_max", Kind::Integer(1024, 1 << 30)),
     key("limits.offline_deliveries_max", Kind::Integer(0, 1_000_000)),
     key("limits.offline_bytes_max", Kind::Integer(1024, 1 << 30)),
+    key("limits.offline_per_user_bytes_max", Kind::Integer(1024, 1 << 40)),
+    key("limits.offline_all_bytes_max", Kind::Integer(1024, 1 << 40)),
+    key("limits.devices_per_user_max", Kind::Integer(0, 1_000_000)),
     key("limits.publishes_per_s", Kind::Integer(0, 10_000_000)),
     key("limits.publish_bytes_per_s", Kind::Integer(0, u32::MAX as u64)),
     key("limits.keep_alive_max", Kind::Span(0, 65_535 * SECOND)),
@@ -129,6 +135,7 @@ pub(crate) const KEYS: &[Key] = &[
     key("policy.add_to_groups", Kind::Choice(&["anyone", "contacts"])),
     key("policy.strangers_per_day", Kind::Integer(0, 100_000)),
     key("policy.group_members_max", Kind::Integer(1, core_limits::MEMBERS_MAX as u64)),
+    key("policy.large_group_users", Kind::Users),
     key("receipts.delay", Kind::Span(0, 10 * SECOND)),
     key("presence.offline_delay_min", Kind::Span(0, HOUR)),
     key("presence.offline_delay_max", Kind::Span(0, HOUR)),
@@ -211,6 +218,7 @@ impl Kind {
             Self::Origins => "a list of origins as in [\"https://chat.example.org\"], on loopback also with any port, as in \
                  [\"http://localhost:*\"]"
                 .to_owned(),
+            Self::Users => "a list of user ids as in [\"alice\"]".to_owned(),
             Self::Filters => {
                 "a list of topic filters as in [\"sensors/#\"], none of them starting with $"
                     .to_owned()
@@ -235,6 +243,7 @@ impl Kind {
             (Self::Span(min, max), Value::String(text)) => span::parse(text)
                 .is_ok_and(|span| (u128::from(min)..=u128::from(max)).contains(&span.as_millis())),
             (Self::Origins, Value::Array(items)) => items.iter().all(is_origin),
+            (Self::Users, Value::Array(items)) => items.iter().all(is_user),
             (Self::Filters, Value::Array(items)) => items.iter().all(|item| {
                 item.as_str().is_some_and(|f| filter::is_valid(f) && !f.starts_with('$'))
             }),
@@ -254,11 +263,11 @@ impl Kind {
             | Self::Span(..) => Some(Value::String(text.to_owned())),
             Self::Bool => text.trim().parse().ok().map(Value::Boolean),
             Self::Integer(..) => text.trim().parse().ok().map(Value::Integer),
-            Self::Origins | Self::Filters if !text.trim_start().starts_with('[') => {
+            Self::Origins | Self::Users | Self::Filters if !text.trim_start().starts_with('[') => {
                 let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
                 Some(Value::Array(items.map(|item| Value::String(item.to_owned())).collect()))
             }
-            Self::Origins | Self::Filters | Self::Issuers => {
+            Self::Origins | Self::Users | Self::Filters | Self::Issuers => {
                 let table: toml::Table = toml::from_str(&format!("value = {text}")).ok()?;
                 table.get("value").cloned()
             }
@@ -268,6 +277,10 @@ impl Kind {
 
 /// Whose pages may be let in whatever their port: on a developer's machine each tool has its own.
 pub(crate) const LOOPBACK_HOSTS: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
+
+fn is_user(value: &Value) -> bool {
+    value.as_str().is_some_and(|text| UserId::new(text).is_ok())
+}
 
 /// `scheme://host[:port]`, without a path: what a browser sends as Origin.
 fn is_origin(value: &Value) -> bool {
@@ -335,6 +348,8 @@ mod tests {
             (Kind::Filters, list("a/+/#"), true),
             (Kind::Filters, list("$SYS/#"), false),
             (Kind::Filters, list("a/#/b"), false),
+            (Kind::Users, list("team.lead"), true),
+            (Kind::Users, list("team:lead"), false),
             (Kind::Origins, list("https://a.example"), true),
             (Kind::Origins, list("https://a.example/"), false),
             (Kind::Origins, list("*"), false),

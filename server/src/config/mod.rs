@@ -176,6 +176,9 @@ pub(crate) struct Limits {
     pub(crate) queue_bytes_max: usize,
     pub(crate) offline_deliveries_max: usize,
     pub(crate) offline_bytes_max: usize,
+    pub(crate) offline_per_user_bytes_max: usize,
+    pub(crate) offline_all_bytes_max: usize,
+    pub(crate) devices_per_user_max: usize,
     pub(crate) publishes_per_s: u32,
     pub(crate) publish_bytes_per_s: u32,
     #[serde(deserialize_with = "span::deserialize")]
@@ -218,6 +221,7 @@ pub(crate) struct Policy {
     pub(crate) add_to_groups: Adding,
     pub(crate) strangers_per_day: u32,
     pub(crate) group_members_max: usize,
+    pub(crate) large_group_users: Vec<String>,
 }
 
 /// Whom users may add to groups.

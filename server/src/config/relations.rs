@@ -35,6 +35,12 @@ fn check_roles(config: &Config, must: &mut dyn FnMut(bool, &str)) {
          never be delivered",
     );
     must(
+        limits.offline_bytes_max <= limits.offline_per_user_bytes_max
+            && limits.offline_per_user_bytes_max <= limits.offline_all_bytes_max,
+        "limits.offline_bytes_max (a client), limits.offline_per_user_bytes_max and \
+         limits.offline_all_bytes_max must each be at least the one before it",
+    );
+    must(
         limits.inflight_default <= limits.inflight_max,
         "limits.inflight_default must not be above limits.inflight_max",
     );

@@ -96,6 +96,7 @@ mod operators;
 mod outage;
 mod plain;
 mod presence;
+mod quotas;
 mod races;
 mod receipts;
 mod refusals;

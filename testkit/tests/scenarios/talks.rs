@@ -22,11 +22,38 @@ in_both_versions!(
 );
 
 in_both_versions!(with measured: strangers_are_asked_in_measure);
+in_both_versions!(with hosted: some_may_make_large_groups);
 
 fn measured() -> Options {
     Options::default()
         .with("GODWIT__POLICY__STRANGERS_PER_DAY", "3")
         .with("GODWIT__POLICY__GROUP_MEMBERS_MAX", "5")
+}
+
+fn hosted() -> Options {
+    Options::default()
+        .with("GODWIT__POLICY__GROUP_MEMBERS_MAX", "3")
+        .with("GODWIT__POLICY__LARGE_GROUP_USERS", "host3,host5")
+}
+
+/// Groups larger than people make are for those whom the operator names, and for nobody whom they add.
+async fn some_may_make_large_groups(side: Side<'_>) {
+    let ids = side.ids(&["b0", "b1", "b2", "b3", "b4"]);
+    let group = |members: &[String]| {
+        GroupAsk::Create(Create { direct: false, members: members.to_vec(), details: None })
+    };
+    let add = |id: &str| godwit_testkit::chat::add(&[id], Role::Admin);
+    let mut alice = side.chat("alice", "phone").await;
+    let refused = alice.groups("", group(&ids[..3])).await;
+    assert_eq!(refused.code, 0x99, "{}", refused.reason);
+    assert!(refused.reason.contains('3'), "{}", refused.reason);
+    let mut host = side.chat("host", "phone").await;
+    let cid = made(&host.groups("", group(&ids[..3])).await);
+    assert_eq!(host.groups(&cid, add(&alice.user)).await.code, 0);
+    // Who manages it may not fill it further, the host may.
+    assert_eq!(alice.groups(&cid, add(&ids[3])).await.code, 0x99);
+    assert_eq!(host.groups(&cid, add(&ids[3])).await.code, 0);
+    assert_eq!(host.look(&cid).await.member_count, 6);
 }
 
 /// Nobody drags a crowd into groups; who has answered is no stranger, and operators are not bound.
