@@ -294,6 +294,12 @@ impl Database {
         self.server.as_ref()
     }
 
+    /// A connection of its own that stays open.
+    #[must_use]
+    pub fn session(&self) -> Session {
+        Session::open(&self.url)
+    }
+
     /// The answer to a statement, by psql.
     #[must_use]
     pub fn ask(&self, statement: &str) -> String {
@@ -361,28 +367,47 @@ fn until_unused(admin: &str, name: &str) {
     }
 }
 
-/// One process of the run makes the template; the lock is the server's, held by a psql.
-struct TemplateLock(Child);
+/// One process of the run makes the template; the lock is the server's, held by a session.
+struct TemplateLock(#[expect(dead_code, reason = "dropped, it ends")] Session);
 
 impl TemplateLock {
     fn take(admin: &str) -> Self {
-        let mut child =
-            psql(admin).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("psql starts");
-        let mut commands = child.stdin.take().expect("its input");
-        writeln!(commands, "SELECT 'held' FROM pg_advisory_lock(7061);").expect("psql listens");
-        let mut answer = String::new();
-        let output = child.stdout.take().expect("its output");
-        BufReader::new(output).read_line(&mut answer).expect("psql answers");
-        assert_eq!(answer.trim(), "held");
-        child.stdin = Some(commands);
-        Self(child)
+        let mut session = Session::open(admin);
+        assert_eq!(session.ask("SELECT 'held' FROM pg_advisory_lock(7061)"), "held");
+        Self(session)
     }
 }
 
-impl Drop for TemplateLock {
+/// A connection by psql that stays open, for transactions that last. Dropped, it ends and undoes what
+/// was not committed.
+#[derive(Debug)]
+pub struct Session {
+    child: Child,
+    output: BufReader<std::process::ChildStdout>,
+}
+
+impl Session {
+    fn open(url: &str) -> Self {
+        let mut child =
+            psql(url).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("psql starts");
+        let output = BufReader::new(child.stdout.take().expect("its output"));
+        Self { child, output }
+    }
+
+    /// Runs statements, of which one answers one row; waits for that.
+    pub fn ask(&mut self, statements: &str) -> String {
+        let commands = self.child.stdin.as_mut().expect("its input");
+        writeln!(commands, "{statements};").expect("psql listens");
+        let mut answer = String::new();
+        self.output.read_line(&mut answer).expect("psql answers");
+        answer.trim().to_owned()
+    }
+}
+
+impl Drop for Session {
     fn drop(&mut self) {
-        // Its input's end ends psql, and with it the lock.
-        drop(self.0.stdin.take());
-        let _ = self.0.wait();
+        // Its input's end ends psql.
+        drop(self.child.stdin.take());
+        let _ = self.child.wait();
     }
 }

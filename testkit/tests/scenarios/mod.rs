@@ -80,6 +80,7 @@ mod frozen;
 mod fsync;
 mod groups;
 mod guides;
+mod heard;
 mod identity;
 mod inbox;
 mod inbox_check;
