@@ -22,6 +22,13 @@ pub(crate) const AUDIT_REFUSALS_PER_S: u32 = 10;
 /// At most one line of log in so long a time about an audit trail that cannot be written.
 pub(crate) const AUDIT_COMPLAINT_EVERY: Duration = Duration::from_secs(10);
 
+/// Bytes of lines of log that wait for standard error, some 5,000 lines; twice that while some are being
+/// written. Beyond it lines are lost and counted: nobody who logs waits.
+pub(crate) const LOG_QUEUE_BYTES_MAX: usize = 1024 * 1024;
+
+/// How long the end of the process waits for standard error to take the last lines.
+pub(crate) const LOG_FLUSH_MAX: Duration = Duration::from_secs(1);
+
 /// Characters of a request's path and query in the audit trail and the log. The rest is left out.
 pub(crate) const AUDIT_PATH_CHARS_MAX: usize = 256;
 

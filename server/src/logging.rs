@@ -1,16 +1,52 @@
 //! Log lines to standard error, human or JSON.
 
+mod lines;
+
 use std::io::IsTerminal as _;
+use std::sync::OnceLock;
 
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{Log, LogFormat, keys};
 use crate::failure::{Failure, Result};
+use crate::limits::LOG_FLUSH_MAX;
+use lines::Lines;
+
+/// The queue to standard error, once logging has started.
+static LINES: OnceLock<Lines> = OnceLock::new();
+
+/// Before the process ends: waits a moment for the last lines.
+pub(crate) fn flush() {
+    if let Some(lines) = LINES.get() {
+        lines.flush(LOG_FLUSH_MAX);
+    }
+}
+
+/// How the log says that so many lines of it are missing.
+fn lost(format: LogFormat) -> fn(u64) -> String {
+    match format {
+        LogFormat::Human => {
+            |lines| format!("WARN {lines} lines of log were lost: standard error took none\n")
+        }
+        LogFormat::Json => |lines| {
+            let message = "lines of log were lost: standard error took none";
+            format!(
+                "{}\n",
+                serde_json::json!({"level": "WARN", "message": message, "lines": lines})
+            )
+        },
+    }
+}
 
 /// Starts logging, and logs panics of tasks too. Called once, at the start.
 pub(crate) fn start(log: &Log) -> Result<()> {
     let filter = filter(&log.filter)?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let lines = Lines::start(std::io::stderr(), lost(log.format)).map_err(|error| {
+        Failure::new(format!("logging cannot be started: {error}"), "Raise the limit of threads.")
+    })?;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(lines.clone());
+    // Tests of the executable may start it more than once; the process does not.
+    let _ = LINES.set(lines);
     let started = match log.format {
         LogFormat::Human => {
             builder.with_ansi(std::io::stderr().is_terminal()).with_target(false).try_init()
@@ -85,6 +121,14 @@ fn misspelt(rule: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lost_lines_are_told_in_the_logs_own_format() {
+        let human = lost(LogFormat::Human)(7);
+        assert_eq!(human, "WARN 7 lines of log were lost: standard error took none\n");
+        let json: serde_json::Value = serde_json::from_str(&lost(LogFormat::Json)(7)).unwrap();
+        assert_eq!(json["lines"], 7);
+    }
 
     #[test]
     fn filters() {

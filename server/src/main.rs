@@ -60,6 +60,7 @@ fn main() -> ExitCode {
 
 /// `Ok(false)`: it was looked at, and is not as it should be.
 fn ended(done: failure::Result<bool>) -> ExitCode {
+    logging::flush();
     match done {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(EXIT_DIFFERS),

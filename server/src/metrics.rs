@@ -21,6 +21,9 @@ pub(crate) const AUDIT_LINES: &str = "godwit_audit_lines_total";
 /// Lines of the audit trail that were lost; label `why`: the `queue` was full, or the `disk` took none.
 pub(crate) const AUDIT_LOST: &str = "godwit_audit_lost_total";
 
+/// Lines of log that were lost because standard error took none.
+pub(crate) const LOG_LOST: &str = "godwit_log_lost_total";
+
 /// Bytes of memory that the process holds (RSS).
 pub(crate) const MEMORY_BYTES: &str = "process_resident_memory_bytes";
 /// File descriptors that are open.
@@ -46,6 +49,7 @@ fn describe() {
     describe_counter!(HTTP_TURNED_AWAY, "HTTP connections closed to keep room, by reason");
     describe_counter!(AUDIT_LINES, "Lines written to the audit trail");
     describe_counter!(AUDIT_LOST, "Lines of the audit trail that were lost");
+    describe_counter!(LOG_LOST, "Lines of log that were lost: standard error took none");
     describe_gauge!(MEMORY_BYTES, "Resident memory in bytes");
     describe_gauge!(OPEN_FDS, "Open file descriptors");
     describe_gauge!(OPEN_FDS_MAX, "File descriptors that may be open");

@@ -94,6 +94,7 @@ pub(crate) async fn until_stopped(
     supervisor::tell(State::Stopping);
     running.stop(lease).await;
     if death.is_some() {
+        logging::flush();
         std::process::exit(DIED);
     }
     ended

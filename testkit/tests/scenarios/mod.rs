@@ -89,6 +89,7 @@ mod kept_plain;
 mod large;
 mod lease;
 mod limits;
+mod logs;
 mod membership;
 mod mounted;
 mod offline;

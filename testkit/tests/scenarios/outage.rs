@@ -164,8 +164,8 @@ async fn nothing_acknowledged_is_lost(
             .collect();
         assert!(lost.is_empty(), "acknowledged and not stored once: {lost:?}");
     }
-    let log = world.server.log();
-    assert!(log.contains("the store is back"), "no line says that it is back");
+    let back = || world.server.log().contains("the store is back");
+    until("a line that it is back", async || back().then_some(())).await;
 }
 
 fn held_for_a_second() -> Options {
