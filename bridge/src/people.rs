@@ -38,22 +38,24 @@ struct Cache {
 impl Cache {
     fn put(&mut self, user: &UserId, person: Arc<Person>, names_max: usize, people_max: usize) {
         self.remove(user);
-        let full = self.people.len() >= people_max || self.names + person.blocks.len() > names_max;
-        if full {
-            // Users are hashed with random seeds, so the order of the map is as good as any.
+        let need = person.blocks.len();
+        if need > names_max {
+            return;
+        }
+        if self.people.len() >= people_max || self.names + need > names_max {
+            // Users are hashed with random seeds, so the order of the map is as good as any. Those that go
+            // may have few names, so more go until there is room.
             let mut left = self.people.len().div_ceil(8);
             let names = &mut self.names;
             self.people.retain(|_, person| {
-                let spare = left > 0;
-                left -= usize::from(spare);
-                *names -= if spare { person.blocks.len() } else { 0 };
-                !spare
+                let goes = left > 0 || *names + need > names_max;
+                left = left.saturating_sub(1);
+                *names -= if goes { person.blocks.len() } else { 0 };
+                !goes
             });
         }
-        if self.names + person.blocks.len() <= names_max {
-            self.names += person.blocks.len();
-            self.people.insert(user.clone(), person);
-        }
+        self.names += need;
+        self.people.insert(user.clone(), person);
     }
 
     fn remove(&mut self, user: &UserId) {
