@@ -58,6 +58,7 @@ fn what() -> impl Strategy<Value = What> {
     ];
     let users = || vec(person(), 1..4);
     let say = (option::weighted(0.2, place()), vec(person(), 0..3), option::weighted(0.1, 1..6u8));
+    let flags = || (prop::bool::weighted(0.1), any::<bool>());
     let details = (
         option::of(0..4u8),
         option::weighted(0.3, any::<bool>()),
@@ -65,10 +66,12 @@ fn what() -> impl Strategy<Value = What> {
         option::of(place()),
     );
     prop_oneof![
-        8 => (say, prop::bool::weighted(0.1)).prop_map(|((reply, names, version), expires)| {
-            What::Say { reply, names, version, expires }
+        8 => (say, flags()).prop_map(|((reply, names, version), (expires, reads))| {
+            What::Say { reply, names, version, expires, reads }
         }),
-        8 => (about, place()).prop_map(|(kind, target)| What::About { kind, target }),
+        8 => (about, place(), vec(person(), 0..3)).prop_map(|(kind, target, names)| {
+            What::About { kind, target, names }
+        }),
         3 => (users(), role()).prop_map(|(users, role)| What::Add { users, role }),
         2 => users().prop_map(|users| What::Remove { users }),
         1 => (person(), role()).prop_map(|(user, role)| What::Role { user, role }),
@@ -96,7 +99,13 @@ fn beginning() -> impl Iterator<Item = Command> {
         actor: n % 2,
         phone: true,
         direct: n >= 8,
-        what: What::Say { reply: None, names: vec![1], version: None, expires: n == 7 },
+        what: What::Say {
+            reply: None,
+            names: vec![1],
+            version: None,
+            expires: n == 7,
+            reads: false,
+        },
     })
 }
 
@@ -201,7 +210,13 @@ fn the_comparison_sees_planted_damage() {
         actor,
         phone: true,
         direct: false,
-        what: What::Say { reply: None, names: vec![1], version: None, expires: false },
+        what: What::Say {
+            reply: None,
+            names: vec![1],
+            version: None,
+            expires: false,
+            reads: false,
+        },
     };
     let commands = [say(0), say(1), say(0)];
     for number in 0..5 {

@@ -348,6 +348,12 @@ impl Committer {
     /// Stages 5 and 6: the senders are told, then everybody else.
     fn finish(&self, committed: Committed, waiting: Vec<Waiting>) {
         let begun = Instant::now();
+        let inner = waiting.first().map(|who| Arc::clone(&who.session.inner));
+        for (to, _) in &committed.read {
+            // Who sends knows what that has read.
+            let own = waiting.iter().filter(|who| *who.session.identity() == to.from);
+            own.for_each(|who| who.session.knows_own(to.conversation, to.seq));
+        }
         let told = waiting.into_iter().zip(committed.fates).map(|(who, fate): (_, Fate)| {
             let (outcome, label) = fate::outcome(fate);
             (who, outcome, label)
@@ -360,6 +366,9 @@ impl Committer {
             .collect();
         if !announcements.is_empty() {
             self.announce.announce(&announcements);
+        }
+        if let Some(inner) = inner {
+            inner.receipts.sent(committed.read);
         }
         metrics::stage("ack", begun.elapsed());
     }

@@ -125,6 +125,7 @@ mod tests {
             previous_chain: None,
             expiry_s: None,
             key: None,
+            reads: true,
         };
         Delayed { conversation: ConversationId([1; 16]), draft, ack: Ack::NONE }
     }

@@ -50,7 +50,7 @@ impl Downlink for Counter {
 
 /// See [`godwit_core::bus::Control::send`].
 pub(crate) async fn send(inner: &Arc<Inner>, post: Post) -> Outcome {
-    let Post { conversation, from, key, act, body, group_version, expiry_s } = post;
+    let Post { conversation, from, key, act, body, group_version, expiry_s, reads } = post;
     let (answer, told) = oneshot::channel();
     let counter = Arc::new(Counter { who: from, answer: Mutex::new(Some(answer)) });
     let link: Arc<dyn Downlink> = Arc::clone(&counter) as _;
@@ -65,6 +65,7 @@ pub(crate) async fn send(inner: &Arc<Inner>, post: Post) -> Outcome {
         previous_chain: None,
         expiry_s,
         key: Some(key),
+        reads,
     };
     session.ingest(conversation, Ok(draft), Ack::new(link, 0));
     told.await.unwrap_or(Outcome::WITHHELD)

@@ -54,6 +54,8 @@ pub(crate) struct Draft {
     pub(crate) expiry_s: Option<u32>,
     /// The server's own key, for a send whose client gave one elsewhere (REST).
     pub(crate) key: Option<MessageId>,
+    /// A message marks its conversation read up to itself.
+    pub(crate) reads: bool,
 }
 
 fn malformed(reason: impl Into<std::borrow::Cow<'static, str>>) -> Outcome {
@@ -93,6 +95,7 @@ fn draft(send: wire::Send, cmid: &ClientMessageId) -> Result<Draft, Outcome> {
         previous_chain,
         expiry_s: (send.expiry_s > 0).then_some(send.expiry_s),
         key: None,
+        reads: !send.keep_unread,
     })
 }
 
@@ -119,7 +122,8 @@ fn act(send: &wire::Send) -> Result<Act, Outcome> {
     let name = kind.as_str_name().trim_start_matches("ENTRY_TYPE_");
     let only = [
         (send.reply_to > 0, "reply_to"),
-        (!send.mentions.is_empty(), "mentions"),
+        (!send.mentions.is_empty() && kind != Type::Edit, "mentions"),
+        (send.keep_unread, "keep_unread"),
         (send.expiry_s > 0, "expiry_s"),
     ];
     if let Some((_, field)) = only.into_iter().find(|(set, _)| *set) {
@@ -135,7 +139,7 @@ fn act(send: &wire::Send) -> Result<Act, Outcome> {
     }
     let target = Seq(send.target);
     Ok(match kind {
-        Type::Edit => Act::Edit { target },
+        Type::Edit => Act::Edit { target, mentions: mentions(&send.mentions)? },
         Type::Deletion => Act::Delete { target },
         Type::Pin => Act::Pin { target },
         Type::Unpin => Act::Unpin { target },
@@ -186,6 +190,8 @@ pub(crate) fn draft_from_plain(
         previous_chain: None,
         expiry_s: properties.and_then(|p| p.expiry_s),
         key: None,
+        reads: !properties
+            .is_some_and(|p| p.user.iter().any(|(n, v)| n == "unread" && v == "keep")),
     })
 }
 
@@ -216,6 +222,7 @@ pub(crate) fn into_send(
         previous_chain: draft.previous_chain,
         expires_ms: draft.expiry_s.map(|s| time_ms + u64::from(s) * 1000),
         time_ms,
+        reads: draft.reads,
     })
 }
 
@@ -246,7 +253,7 @@ mod tests {
         let bare = |kind: Type| wire::Send { body: Bytes::new(), ..typed(kind) };
         let target = Seq(5);
         let acts = [
-            (typed(Type::Edit), Act::Edit { target }),
+            (typed(Type::Edit), Act::edit(target)),
             (bare(Type::Deletion), Act::Delete { target }),
             (typed(Type::Reaction), Act::React { target }),
             (bare(Type::Reaction), Act::React { target }),
@@ -271,7 +278,12 @@ mod tests {
             (typed(Type::Pin), "body"),
             (typed(Type::Unpin), "body"),
             (wire::Send { reply_to: 1, ..typed(Type::Reaction) }, "reply_to: only a MESSAGE"),
-            (wire::Send { mentions: vec!["bob".into()], ..typed(Type::Edit) }, "mentions"),
+            (wire::Send { mentions: vec!["bob".into()], ..typed(Type::Reaction) }, "mentions"),
+            (
+                wire::Send { mentions: vec!["b/b".into()], ..typed(Type::Edit) },
+                "mentions: a user id",
+            ),
+            (wire::Send { keep_unread: true, ..typed(Type::Edit) }, "keep_unread: only a MESSAGE"),
             (wire::Send { expiry_s: 1, ..typed(Type::Edit) }, "expiry_s"),
             (wire::Send { mentions: fifty_one, ..good.clone() }, "at most 50"),
             (wire::Send { mentions: vec!["b/b".into()], ..good.clone() }, "mentions: a user id"),

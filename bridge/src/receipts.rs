@@ -16,11 +16,12 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use godwit_core::bus::Announce;
+use godwit_core::commit::ReadTo;
 use godwit_core::cursor::Mark;
 use godwit_core::edge::{Ack, Code, Outcome};
 use godwit_core::ids::{ConversationId, Seq, UserId};
 use godwit_core::limits::RECEIPTS_MAX;
-use godwit_core::receipt::{Place, Report, Verdict};
+use godwit_core::receipt::{Cursors, Place, Report, Verdict};
 use godwit_core::store::{Error, Store};
 use godwit_proto::receipt::v1 as wire;
 use parking_lot::Mutex;
@@ -82,6 +83,14 @@ impl Receipts {
             was_empty
         };
         if was_empty {
+            self.wanted.notify_one();
+        }
+    }
+
+    /// Notes what was read by sending, to be told. It is stored already.
+    pub(crate) fn sent(&self, read: Vec<(ReadTo, Cursors)>) {
+        if !read.is_empty() {
+            self.gathered.lock().sent(read);
             self.wanted.notify_one();
         }
     }

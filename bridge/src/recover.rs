@@ -79,6 +79,7 @@ mod tests {
             previous_chain: None,
             expires_ms: None,
             time_ms: 1,
+            reads: true,
         }
     }
 

@@ -279,6 +279,11 @@ impl DeviceSession {
         fate::answer(vec![(waiting, outcome, label)]);
     }
 
+    /// The device knows how far its own user has read there.
+    pub(crate) fn knows_own(&self, conversation: ConversationId, read: Seq) {
+        self.feeds.lock().receipts.knows_own(conversation, read);
+    }
+
     /// Stage 3.
     pub(crate) fn ingest(
         self: &Arc<Self>,

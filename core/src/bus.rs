@@ -101,6 +101,8 @@ pub struct Post {
     pub group_version: Option<u64>,
     /// Seconds after which the body goes.
     pub expiry_s: Option<u32>,
+    /// It marks the conversation read up to itself.
+    pub reads: bool,
 }
 
 /// Tells every bridge of committed entries (stage 6) and of what passes.

@@ -13,6 +13,7 @@ use crate::entry::{ChainHash, Entry, EntryKind};
 use crate::ids::{ClientMessageId, ConversationId, Identity, MessageId, Seq, UserId};
 use crate::limits::REACTIONS_WINDOW_MS;
 use crate::membership::{ConversationKind, Role};
+use crate::receipt::Cursors;
 
 mod plan;
 
@@ -42,6 +43,8 @@ pub struct Send {
     pub expires_ms: Option<u64>,
     /// Milliseconds since 1970, taken at ingest.
     pub time_ms: u64,
+    /// A message that marks its conversation read up to itself, for its sender.
+    pub reads: bool,
 }
 
 impl Send {
@@ -51,6 +54,7 @@ impl Send {
     pub fn fingerprint(&self) -> Fingerprint {
         let (reply_to, mentions): (u64, &[UserId]) = match &self.act {
             Act::Message { reply_to, mentions } => (reply_to.map_or(0, |seq| seq.0), mentions),
+            Act::Edit { mentions, .. } => (0, mentions),
             _ => (0, &[]),
         };
         let target = self.act.target().map_or(0, |seq| seq.0);
@@ -71,10 +75,12 @@ pub enum Act {
         /// Whom it names; at most [`crate::limits::MENTIONS_MAX`].
         mentions: Vec<UserId>,
     },
-    /// A new body for one's own message.
+    /// A new body for one's own message, and whom it names now in place of whom it named.
     Edit {
         /// The message.
         target: Seq,
+        /// As those of a message.
+        mentions: Vec<UserId>,
     },
     /// Deletes a message for all. The body is empty.
     Delete {
@@ -102,6 +108,12 @@ impl Act {
     /// A message that answers nothing and names nobody.
     pub const MESSAGE: Self = Self::Message { reply_to: None, mentions: Vec::new() };
 
+    /// A new body that names nobody.
+    #[must_use]
+    pub const fn edit(target: Seq) -> Self {
+        Self::Edit { target, mentions: Vec::new() }
+    }
+
     /// What the log holds of it.
     #[must_use]
     pub const fn kind(&self) -> EntryKind {
@@ -120,7 +132,7 @@ impl Act {
     pub const fn target(&self) -> Option<Seq> {
         match self {
             Self::Message { .. } => None,
-            Self::Edit { target }
+            Self::Edit { target, .. }
             | Self::Delete { target }
             | Self::React { target }
             | Self::Pin { target }
@@ -265,6 +277,8 @@ pub struct Target {
     pub repeats: u32,
     /// How many of them were committed without a body: reactions taken back.
     pub emptied: u32,
+    /// It names users, or did by one of its edits.
+    pub named: bool,
 }
 
 /// Names a committed send: conversation, sender, key as stored.
@@ -312,9 +326,40 @@ pub struct Plan {
     pub entries: Vec<(Entry, StoredKey)>,
     /// New heads of the conversations that got entries.
     pub heads: Vec<(ConversationId, Head)>,
+    /// Whom edited messages name now, the sender left out, each once: after the entries are written,
+    /// these rows stand in place of all that there were for the message.
+    pub renamed: Vec<(ConversationId, Seq, Vec<UserId>)>,
+    /// How far senders have read by sending; ordered by conversation and user, each once. In the same
+    /// transaction their cursors move there, never back, and the conversation is not marked unread any
+    /// more.
+    pub read: Vec<ReadTo>,
     /// Messages that were deleted: after the entries are written, their bodies and those of their
     /// edits are emptied and marked gone, and nobody is mentioned by them any more.
     pub erase: Vec<(ConversationId, Seq)>,
+}
+
+/// How far a sender has read by sending.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReadTo {
+    /// Where.
+    pub conversation: ConversationId,
+    /// Who, and with which device last.
+    pub from: Identity,
+    /// The last of the sender's messages in the batch that marks the conversation read.
+    pub seq: Seq,
+    /// How many there are.
+    pub own: u64,
+    /// The last one's number, as [`Entry::number`] says.
+    pub number: u64,
+}
+
+/// Where the cursors of [`Plan::read`] stood.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Stood {
+    /// The cursors.
+    pub cursors: Cursors,
+    /// How many messages the log holds up to what was read.
+    pub number: u64,
 }
 
 /// What a store answers for a batch.
@@ -324,12 +369,22 @@ pub struct Committed {
     pub fates: Vec<Fate>,
     /// The new entries with their conversation's group version, in order.
     pub entries: Vec<(Entry, u64)>,
+    /// What senders have read by sending, with the cursors as they stood before: where more than their
+    /// own messages was read. For the others nothing is new.
+    pub read: Vec<(ReadTo, Cursors)>,
 }
 
 impl Plan {
-    /// The answer once the plan is durable.
+    /// The answer once the plan is durable. `before`: where the cursors of [`Plan::read`] stood, in its
+    /// order; those that are missing stood at 0.
     #[must_use]
-    pub fn committed(self) -> Committed {
+    pub fn committed(self, before: &[Stood]) -> Committed {
+        let before = before.iter().copied().chain(std::iter::repeat(Stood::default()));
+        let news = |(to, before): (ReadTo, Stood)| {
+            let of_others = to.number.saturating_sub(before.number) > to.own;
+            (of_others && to.seq > before.cursors.read).then_some((to, before.cursors))
+        };
+        let read = self.read.into_iter().zip(before).filter_map(news).collect();
         let versions: HashMap<_, _> =
             self.heads.iter().map(|(id, head)| (*id, head.group_version)).collect();
         let entries = self
@@ -340,7 +395,7 @@ impl Plan {
                 (entry, version)
             })
             .collect();
-        Committed { fates: self.fates, entries }
+        Committed { fates: self.fates, entries, read }
     }
 }
 

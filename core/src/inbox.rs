@@ -2,10 +2,11 @@
 //!
 //! Nothing in it is counted up: unread is a subtraction. [`Entry::number`] says how many messages
 //! a log holds up to a place; what lies between the head's and the read cursor's is unread, less
-//! the user's own messages there.
+//! the user's own messages there and those that nobody can read any more (deleted, expired, aged).
 
 use crate::entry::Entry;
 use crate::ids::{ConversationId, Seq, UserId};
+use crate::limits::INBOX_PAGE_MAX;
 use crate::membership::{ConversationKind, Role};
 use crate::receipt::{Cursors, Receipt, Report, Verdict};
 use crate::store::Pending;
@@ -79,9 +80,9 @@ pub struct Item {
     /// The last entry that an inbox shows, if the user may see it. An edited message has the body
     /// of its last edit; a deleted one has none.
     pub preview: Option<Entry>,
-    /// Messages of others above the read cursor (or, without one, above the join).
+    /// Messages of others above the read cursor (or, without one, above the join) that can be read.
     pub unread: u64,
-    /// How many of the unread mention the user.
+    /// How many of the unread mention the user; counted up to [`crate::limits::MENTIONS_COUNTED_MAX`].
     pub mentions: u64,
     /// How far the user has got.
     pub cursors: Cursors,
@@ -89,27 +90,76 @@ pub struct Item {
     pub marks: Marks,
 }
 
-/// A place between two pages of an inbox. The order: pinned first, then by activity, then by id,
-/// all falling.
+/// Where a conversation stands in an inbox. The order: pinned first, then by activity, then by id, all
+/// falling.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct InboxCursor {
-    /// The last item was pinned.
+pub struct Place {
+    /// It is pinned.
     pub pinned: bool,
-    /// Its [`Item::active_ms`].
+    /// When it was last active.
     pub active_ms: u64,
-    /// Its conversation.
+    /// Which one.
     pub conversation: ConversationId,
 }
 
-impl InboxCursor {
-    /// The place right after an item.
+impl Place {
+    /// Where an item stands now.
     #[must_use]
-    pub fn after(item: &Item) -> Self {
+    pub fn of(item: &Item) -> Self {
         Self {
             pinned: item.marks.pinned_ms.is_some(),
             active_ms: item.active_ms,
             conversation: item.conversation,
         }
+    }
+}
+
+/// A place between two pages of a walk through an inbox.
+///
+/// All pages of a walk see the order of one moment, so what moves up meanwhile is neither skipped nor
+/// met twice. Of what came later than [`InboxCursor::walk_ms`], the newest
+/// [`crate::limits::WALK_SCAN_MAX`] entries of a conversation are looked through for its activity of
+/// before; one that got more than these, or was made meanwhile, comes last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InboxCursor {
+    /// The last item of the page before, as it stood in that order.
+    pub place: Place,
+    /// The moment, milliseconds since 1970: the latest activity or pin when the walk began.
+    pub walk_ms: u64,
+}
+
+/// A page of an inbox.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct InboxPage {
+    /// In the order of [`Place`].
+    pub items: Vec<Item>,
+    /// Where the next page begins; `None`: this was the last.
+    pub next: Option<InboxCursor>,
+}
+
+impl InboxPage {
+    /// The page of what a store has read for a query: items, and where they stand in the order of the
+    /// walk.
+    #[must_use]
+    pub fn of(query: &InboxQuery, rows: Vec<(Item, Place)>) -> Self {
+        let full = query.only.is_none() && query.limit > 0 && rows.len() >= query.rows() as usize;
+        let last = rows.last().filter(|_| full).map(|(_, place)| *place);
+        let next = last.map(|place| {
+            let walk_ms = query.after.map_or_else(|| begun_ms(query, &rows), |after| after.walk_ms);
+            InboxCursor { place, walk_ms }
+        });
+        Self { items: rows.into_iter().map(|(item, _)| item).collect(), next }
+    }
+}
+
+/// The latest activity or pin of an inbox of which this is the first page: the first that is not pinned
+/// is the latest of all that are not. A page of pinned ones alone does not tell.
+fn begun_ms(query: &InboxQuery, rows: &[(Item, Place)]) -> u64 {
+    let moved = |(item, _): &(Item, Place)| item.active_ms.max(item.marks.pinned_ms.unwrap_or(0));
+    let newest = rows.iter().map(moved).max().unwrap_or(0);
+    match rows.last() {
+        Some((_, last)) if last.pinned => newest.max(query.now_ms),
+        _ => newest,
     }
 }
 
@@ -136,6 +186,44 @@ pub struct InboxQuery {
     pub only: Option<ConversationId>,
     /// At most so many, and never more than [`crate::limits::INBOX_PAGE_MAX`].
     pub limit: u32,
+    /// Milliseconds since 1970: what has expired until then is not unread.
+    pub now_ms: u64,
+}
+
+impl InboxQuery {
+    /// How many items a page has at most.
+    #[must_use]
+    pub fn rows(&self) -> u32 {
+        if self.only.is_some() { 1 } else { self.limit.min(INBOX_PAGE_MAX) }
+    }
+
+    /// The shelf, as a column says it: archived or not; `None`: both.
+    #[must_use]
+    pub fn archived(&self) -> Option<bool> {
+        match (self.only, self.shelf) {
+            (Some(_), _) | (None, Shelf::All) => None,
+            (None, Shelf::Open) => Some(false),
+            (None, Shelf::Archived) => Some(true),
+        }
+    }
+
+    /// The place after which the page begins; one conversation has none.
+    #[must_use]
+    pub fn begin(&self) -> Option<InboxCursor> {
+        self.after.filter(|_| self.only.is_none())
+    }
+}
+
+/// What is unread in all, of what is not archived: the newest [`crate::limits::BADGE_SCAN_MAX`]
+/// conversations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Badge {
+    /// Messages, in conversations that are not muted.
+    pub unread: u64,
+    /// Mentions, in muted ones too.
+    pub mentions: u64,
+    /// Conversations that are not muted with something unread, or marked so.
+    pub conversations: u64,
 }
 
 /// Something that was stored otherwise than the log says.
@@ -166,8 +254,12 @@ pub struct Checked {
 
 /// Inboxes and receipts. A part of the store; atomic and durable as all of it.
 pub trait Inboxes: Send + Sync + 'static {
-    /// A page of the user's inbox, in the order of [`InboxCursor`].
-    fn inbox<'a>(&'a self, user: &'a UserId, query: &'a InboxQuery) -> Pending<'a, Vec<Item>>;
+    /// A page of the user's inbox, in the order of [`Place`]. Cursors of the user that stand above the
+    /// end of their logs are taken back to it when they are met.
+    fn inbox<'a>(&'a self, user: &'a UserId, query: &'a InboxQuery) -> Pending<'a, InboxPage>;
+
+    /// What is unread in all at `now_ms` (milliseconds since 1970).
+    fn badge<'a>(&'a self, user: &'a UserId, now_ms: u64) -> Pending<'a, Badge>;
 
     /// Changes a user's marks; the marks after it. `None`: no member of the conversation.
     fn change_marks<'a>(

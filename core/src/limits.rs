@@ -73,9 +73,27 @@ pub const LEFT_LISTED_MAX: u32 = 100;
 /// Conversations in one page of an inbox.
 pub const INBOX_PAGE_MAX: u32 = 100;
 
-/// Entries above a read cursor that are looked through for the user's own messages, which are not
-/// unread. Beyond it the newest so many are looked through, so unread may count some of one's own.
+/// Entries above a read cursor that are looked through for what is not unread: the user's own messages,
+/// and what has expired or is gone. Beyond it the newest so many are looked through, so unread may count
+/// some of one's own that are older.
 pub const UNREAD_SCAN_MAX: u32 = 1000;
+
+/// Messages that are gone and lie below those: more of them count as unread. One costs an entry of an
+/// index.
+pub const UNREAD_GONE_MAX: u32 = 10_000;
+
+/// Up to where the unread mentions of a conversation are counted: the newest. Each is looked up.
+pub const MENTIONS_COUNTED_MAX: u32 = 1000;
+
+/// Conversations that a badge looks at: the newest ones. Some 100 ms of reading at the very worst.
+pub const BADGE_SCAN_MAX: u32 = 1000;
+
+/// [`UNREAD_SCAN_MAX`] of a badge, for each of its conversations.
+pub const BADGE_UNREAD_SCAN_MAX: u32 = 100;
+
+/// Entries that came since a walk through an inbox began, looked through for a conversation's activity
+/// of before. A conversation with more comes last in the walk: it may be met twice, but is not skipped.
+pub const WALK_SCAN_MAX: u32 = 200;
 
 /// Receipts in one report of a client. More are refused with 0x99.
 pub const RECEIPTS_MAX: usize = 1000;

@@ -93,8 +93,11 @@ pub struct Plan {
     /// One for each report, in order.
     pub verdicts: Vec<Verdict>,
     /// Cursors that moved, as they are now; ordered, each (conversation, user) once. Where `read`
-    /// moved, the conversation is not marked unread any more.
+    /// moved on, the conversation is not marked unread any more.
     pub moved: Vec<(ConversationId, UserId, Cursors)>,
+    /// How many of these stood above the end of their logs, which have lost entries: they were taken
+    /// back to it before anything else.
+    pub mended: u64,
 }
 
 /// Decides reports, in order.
@@ -102,6 +105,16 @@ pub struct Plan {
 pub fn plan(reports: &[Report], loaded: Loaded) -> Plan {
     let Loaded { heads, mut cursors } = loaded;
     let mut moved: HashMap<(ConversationId, UserId), Cursors> = HashMap::new();
+    let mut mended = 0;
+    for (key, head) in &heads {
+        let Some(at) = cursors.get_mut(key) else { continue };
+        let back = Cursors { delivered: at.delivered.min(*head), read: at.read.min(*head) };
+        if back != *at {
+            *at = back;
+            moved.insert(key.clone(), back);
+            mended += 1;
+        }
+    }
     let mut verdicts = Vec::with_capacity(reports.len());
     for report in reports {
         let refused = report.places.iter().find_map(|place| refuse(report, place, &heads).err());
@@ -137,7 +150,7 @@ pub fn plan(reports: &[Report], loaded: Loaded) -> Plan {
     }
     let mut moved: Vec<_> = moved.into_iter().map(|((id, user), at)| (id, user, at)).collect();
     moved.sort_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1)));
-    Plan { verdicts, moved }
+    Plan { verdicts, moved, mended }
 }
 
 fn refuse(

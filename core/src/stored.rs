@@ -11,6 +11,14 @@ use crate::ids::{ConversationId, DeviceId, MessageId, Seq, UserId};
 use crate::membership::{Conversation, ConversationKind, Details, History, Left, Member, Role};
 use crate::store::Error;
 
+mod item;
+
+pub use item::{ItemColumns, marks};
+
+/// What a store says in the log of cursors that it takes back.
+pub const ABOVE_HEAD: &str = "cursors stood above the end of their logs and were taken back to it: the \
+                              database has lost what it had acknowledged";
+
 /// The error for a column that does not hold what was written to it.
 #[must_use]
 pub fn broken(column: &'static str) -> Error {

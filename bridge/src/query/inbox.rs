@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use godwit_core::entry::Entry;
 use godwit_core::ids::ConversationId;
-use godwit_core::inbox::{InboxCursor, InboxQuery, Item, MarksChange, Shelf};
+use godwit_core::inbox::{Badge, InboxCursor, InboxQuery, Item, MarksChange, Place, Shelf};
 use godwit_core::limits::INBOX_PAGE_MAX;
 use godwit_core::membership::ConversationKind;
 use godwit_core::notice::{Telling, What};
@@ -39,21 +39,30 @@ pub(super) async fn reply(
 }
 
 async fn page(session: &DeviceSession, list: &wire::List) -> Result<wire::InboxReply, Refusal> {
-    let query = query(list)?;
-    let items = session.inner.store.inbox(&session.identity().user, &query).await?;
-    if query.only.is_some() && items.is_empty() {
+    let now_ms = ingest::now_ms();
+    let query = query(list, now_ms)?;
+    let (user, store) = (&session.identity().user, session.inner.store.as_ref());
+    let page = store.inbox(user, &query).await?;
+    if query.only.is_some() && page.items.is_empty() {
         return Err(Refusal::no_member());
     }
-    let full = query.only.is_none() && items.len() >= query.limit as usize;
-    let last = items.last().filter(|_| full);
-    let next = last.map(|item| cursor_to_wire(InboxCursor::after(item))).unwrap_or_default();
-    let now_ms = ingest::now_ms();
-    let left = left::beside(&session.inner, &session.identity().user, &query, now_ms).await?;
-    let items = items.iter().map(|item| item_to_wire(item, now_ms)).collect();
-    Ok(wire::InboxReply { items, next, left, ..wire::InboxReply::default() })
+    let badge = if query.only.is_none() && query.after.is_none() {
+        Some(badge_to_wire(store.badge(user, now_ms).await?))
+    } else {
+        None
+    };
+    let next = page.next.map(cursor_to_wire).unwrap_or_default();
+    let left = left::beside(&session.inner, user, &query, now_ms).await?;
+    let items = page.items.iter().map(|item| item_to_wire(item, now_ms)).collect();
+    Ok(wire::InboxReply { items, next, badge, left, ..wire::InboxReply::default() })
 }
 
-fn query(list: &wire::List) -> Result<InboxQuery, Refusal> {
+fn badge_to_wire(badge: Badge) -> wire::Badge {
+    let Badge { unread, mentions, conversations } = badge;
+    wire::Badge { unread, mentions, conversations }
+}
+
+fn query(list: &wire::List, now_ms: u64) -> Result<InboxQuery, Refusal> {
     let shelf = match wire::Shelf::try_from(list.shelf) {
         Ok(wire::Shelf::Unspecified | wire::Shelf::Open) => Shelf::Open,
         Ok(wire::Shelf::Archived) => Shelf::Archived,
@@ -65,16 +74,18 @@ fn query(list: &wire::List) -> Result<InboxQuery, Refusal> {
         id => Some(conversation_id(id)?),
     };
     let limit = if list.limit == 0 { INBOX_PAGE_MAX } else { list.limit.min(INBOX_PAGE_MAX) };
-    Ok(InboxQuery { shelf, after: cursor_from_wire(&list.after)?, only, limit })
+    Ok(InboxQuery { shelf, after: cursor_from_wire(&list.after)?, only, limit, now_ms })
 }
 
-/// A cursor on the wire: 1 byte pinned, 8 bytes activity, 16 bytes conversation. Clients hand it
-/// back as it is.
+/// A cursor on the wire: 1 byte pinned, 8 bytes activity, 8 bytes walk, 16 bytes conversation. Clients
+/// hand it back as it is.
 fn cursor_to_wire(cursor: InboxCursor) -> Bytes {
-    let mut bytes = Vec::with_capacity(25);
-    bytes.push(u8::from(cursor.pinned));
-    bytes.extend_from_slice(&cursor.active_ms.to_be_bytes());
-    bytes.extend_from_slice(cursor.conversation.as_bytes());
+    let InboxCursor { place, walk_ms } = cursor;
+    let mut bytes = Vec::with_capacity(33);
+    bytes.push(u8::from(place.pinned));
+    bytes.extend_from_slice(&place.active_ms.to_be_bytes());
+    bytes.extend_from_slice(&walk_ms.to_be_bytes());
+    bytes.extend_from_slice(place.conversation.as_bytes());
     bytes.into()
 }
 
@@ -84,10 +95,13 @@ fn cursor_from_wire(bytes: &[u8]) -> Result<Option<InboxCursor>, Refusal> {
     }
     let read = || {
         let (pinned, rest) = bytes.split_first()?;
-        let (active_ms, conversation) = rest.split_first_chunk::<8>()?;
-        let active_ms = u64::from_be_bytes(*active_ms);
+        let (active_ms, rest) = rest.split_first_chunk::<8>()?;
+        let (walk_ms, conversation) = rest.split_first_chunk::<8>()?;
         let conversation = ConversationId::from_slice(conversation).ok()?;
-        (*pinned <= 1).then_some(InboxCursor { pinned: *pinned == 1, active_ms, conversation })
+        let active_ms = u64::from_be_bytes(*active_ms);
+        let place = Place { pinned: *pinned == 1, active_ms, conversation };
+        let walk_ms = u64::from_be_bytes(*walk_ms);
+        (*pinned <= 1).then_some(InboxCursor { place, walk_ms })
     };
     let cursor = read();
     let wrong = "after: take it from InboxReply.next of the page before, or leave it out";
@@ -118,9 +132,9 @@ async fn set_marks(
         what: What::Marks { conversation: id, marks },
     };
     told::tell(&session.inner, telling).await?;
-    let query = InboxQuery { only: Some(id), limit: 1, ..InboxQuery::default() };
-    let items = store.inbox(user, &query).await?;
-    let items = items.iter().map(|item| item_to_wire(item, now_ms)).collect();
+    let query = InboxQuery { only: Some(id), limit: 1, now_ms, ..InboxQuery::default() };
+    let page = store.inbox(user, &query).await?;
+    let items = page.items.iter().map(|item| item_to_wire(item, now_ms)).collect();
     Ok(wire::InboxReply { items, ..wire::InboxReply::default() })
 }
 
@@ -213,14 +227,16 @@ mod tests {
     fn cursors_come_back_and_others_are_refused() {
         let id = ConversationId([9; 16]);
         for (pinned, active_ms) in [(false, 0), (true, 1_700_000_000_000), (true, u64::MAX)] {
-            let cursor = InboxCursor { pinned, active_ms, conversation: id };
+            let place = Place { pinned, active_ms, conversation: id };
+            let cursor = InboxCursor { place, walk_ms: active_ms / 2 };
             assert_eq!(cursor_from_wire(&cursor_to_wire(cursor)), Ok(Some(cursor)));
         }
         assert_eq!(cursor_from_wire(b""), Ok(None));
-        let good = cursor_to_wire(InboxCursor { pinned: true, active_ms: 5, conversation: id });
+        let place = Place { pinned: true, active_ms: 5, conversation: id };
+        let good = cursor_to_wire(InboxCursor { place, walk_ms: 7 });
         let mut odd = good.to_vec();
         odd[0] = 2;
-        for bad in [&good[..24], &[&good[..], b"x"].concat(), &odd, b"\0"] {
+        for bad in [&good[..32], &[&good[..], b"x"].concat(), &odd, b"\0"] {
             assert!(cursor_from_wire(bad).is_err(), "{bad:?}");
         }
     }

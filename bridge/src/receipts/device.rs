@@ -55,7 +55,7 @@ impl Device {
     }
 
     /// Notes how far the device's own user has read; `true`: that was not known.
-    pub(super) fn knows_own(&mut self, conversation: ConversationId, read: Seq) -> bool {
+    pub(crate) fn knows_own(&mut self, conversation: ConversationId, read: Seq) -> bool {
         let known = self.own.get(&conversation).copied().unwrap_or_default();
         if read <= known {
             return false;

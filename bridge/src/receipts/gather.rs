@@ -4,10 +4,11 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
+use godwit_core::commit::ReadTo;
 use godwit_core::cursor::Mark;
 use godwit_core::edge::Ack;
-use godwit_core::ids::{ConversationId, Seq, UserId};
-use godwit_core::receipt::{Place, Report, Verdict};
+use godwit_core::ids::{ConversationId, Identity, Seq, UserId};
+use godwit_core::receipt::{Cursors, Moved, Place, Report, Verdict};
 use godwit_core::store::Error;
 use tokio::sync::oneshot;
 
@@ -31,12 +32,21 @@ pub(super) struct Asked {
     pub(super) since: Instant,
 }
 
+/// What a user has read by sending.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Sent {
+    pub(super) from: Identity,
+    pub(super) moved: Moved,
+}
+
 /// Everything that waits for the store.
 #[derive(Default)]
 pub(super) struct Gathered {
     /// Acknowledged deliveries, by user so that a report is made without a search.
     delivered: HashMap<UserId, HashMap<ConversationId, Seq>>,
-    /// How many places stand in `delivered`.
+    /// What was read by sending, and is only to be told.
+    sent: HashMap<(UserId, ConversationId), Sent>,
+    /// How many places stand in `delivered` and `sent`.
     acknowledged: usize,
     asked: VecDeque<Asked>,
     /// How many places stand in `asked`.
@@ -45,7 +55,7 @@ pub(super) struct Gathered {
 
 impl Gathered {
     pub(super) fn is_empty(&self) -> bool {
-        self.delivered.is_empty() && self.asked.is_empty()
+        self.delivered.is_empty() && self.asked.is_empty() && self.sent.is_empty()
     }
 
     /// Notes acknowledged deliveries; the highest counts. Once too many wait, new conversations are
@@ -65,6 +75,28 @@ impl Gathered {
                 ::metrics::counter!(metrics::RECEIPTS_DROPPED, "why" => "store").increment(1);
             }
         }
+    }
+
+    /// Notes what was read by sending; the first place from which and the last to which count. Once too
+    /// many wait, it is left out: who opens the conversation asks for its receipts.
+    pub(super) fn sent(&mut self, read: Vec<(ReadTo, Cursors)>) {
+        for (ReadTo { conversation, from, seq, .. }, before) in read {
+            let now = Cursors { delivered: before.delivered.max(seq), read: seq };
+            let key = (from.user.clone(), conversation);
+            if let Some(sent) = self.sent.get_mut(&key) {
+                (sent.from, sent.moved.now) = (from, now);
+            } else if self.acknowledged < limits::RECEIPTS_ACKNOWLEDGED_MAX {
+                self.sent.insert(key, Sent { from, moved: Moved { conversation, before, now } });
+                self.acknowledged += 1;
+            } else {
+                ::metrics::counter!(metrics::RECEIPTS_DROPPED, "why" => "store").increment(1);
+            }
+        }
+    }
+
+    /// Takes what was read by sending; before [`Gathered::take`].
+    pub(super) fn take_sent(&mut self) -> Vec<Sent> {
+        std::mem::take(&mut self.sent).into_values().collect()
     }
 
     /// Queues a report; `Err` gives it back: too many wait.
@@ -125,6 +157,22 @@ mod tests {
             Place { conversation: ConversationId([1; 16]), delivered: Seq::ZERO, read: Seq(1) };
         let report = Report { user, places: vec![place; places], lenient: false };
         Asked { report, who: Who::Nobody, since: Instant::now() }
+    }
+
+    #[test]
+    fn what_was_read_by_sending_is_one_place() {
+        let conversation = ConversationId([1; 16]);
+        let from: Identity = "bob:d".parse().unwrap();
+        let to =
+            |seq| ReadTo { conversation, from: from.clone(), seq: Seq(seq), own: 1, number: seq };
+        let at = |delivered, read| Cursors { delivered: Seq(delivered), read: Seq(read) };
+        let mut gathered = Gathered::default();
+        gathered.sent(vec![(to(4), at(2, 1))]);
+        gathered.sent(vec![(to(7), at(4, 4))]);
+        assert!(!gathered.is_empty());
+        let moved = Moved { conversation, before: at(2, 1), now: at(7, 7) };
+        assert_eq!(gathered.take_sent(), [Sent { from, moved }]);
+        assert!(gathered.take(9).is_empty() && gathered.is_empty());
     }
 
     #[test]

@@ -6,13 +6,13 @@ use std::time::Instant;
 
 use godwit_core::bus::Signal;
 use godwit_core::edge::{Code, Outcome};
-use godwit_core::ids::{ConversationId, Seq, UserId};
+use godwit_core::ids::{ConversationId, DeviceId, Seq, UserId};
 use godwit_core::notice::{Telling, What};
 use godwit_core::receipt::{Cursors, Moved, Refused, Report, Verdict};
 use godwit_core::store::Error;
 
 use super::Receipts;
-use super::gather::{Asked, Who};
+use super::gather::{Asked, Sent, Who};
 use crate::fate::{self, About};
 use crate::{limits, retry};
 
@@ -30,7 +30,11 @@ impl Receipts {
     /// Stores everything that waits.
     pub(crate) async fn store_gathered(&self) {
         let _turn = self.turn.lock().await;
-        let calls = self.gathered.lock().take(limits::RECEIPTS_PER_STATEMENT);
+        let (sent, calls) = {
+            let mut gathered = self.gathered.lock();
+            (gathered.take_sent(), gathered.take(limits::RECEIPTS_PER_STATEMENT))
+        };
+        self.tell_sent(sent).await;
         for call in calls {
             self.store_call(call).await;
         }
@@ -96,10 +100,27 @@ impl Receipts {
             }
             asked.who.answer(&asked.report, verdict);
         }
+        self.signal(all.into_iter().map(|((_, user), moved)| (user, moved)).collect()).await;
+    }
+
+    /// Tells of what was read by sending: the cursors stand already.
+    async fn tell_sent(&self, sent: Vec<Sent>) {
+        if sent.is_empty() {
+            return;
+        }
+        let told = sent.iter().map(|sent| {
+            let Sent { from, moved } = sent;
+            telling(&from.user, Some(&from.device), moved)
+        });
+        self.tell(told.collect()).await;
+        self.signal(sent.into_iter().map(|sent| (sent.from.user, sent.moved)).collect()).await;
+    }
+
+    async fn signal(&self, all: Vec<(UserId, Moved)>) {
         let mut signals = Vec::with_capacity(all.len());
-        for ((conversation, user), moved) in all {
+        for (user, moved) in all {
             let share_reads = self.shares_reads(&user, moved.now).await;
-            let cursors = told(moved, share_reads);
+            let (conversation, cursors) = (moved.conversation, told(moved, share_reads));
             signals.push(Signal::Receipt { conversation, user, cursors, share_reads });
         }
         if !signals.is_empty() {
@@ -112,20 +133,18 @@ impl Receipts {
         let mut tellings = Vec::new();
         for (asked, verdict) in call.iter().zip(verdicts) {
             let device = match &asked.who {
-                Who::Device { session, .. } => Some(session.identity().device.clone()),
+                Who::Device { session, .. } => Some(&session.identity().device),
                 Who::Nobody | Who::Caller(_) => None,
             };
             let moved = verdict.iter().flatten();
             for moved in moved.filter(|moved| moved.now.read > moved.before.read) {
-                let (conversation, seq) = (moved.conversation, moved.now.read);
-                tellings.push(Telling {
-                    user: asked.report.user.clone(),
-                    device: device.clone(),
-                    time_ms: crate::ingest::now_ms(),
-                    what: What::Read { conversation, seq },
-                });
+                tellings.push(telling(&asked.report.user, device, moved));
             }
         }
+        self.tell(tellings).await;
+    }
+
+    async fn tell(&self, tellings: Vec<Telling>) {
         if tellings.is_empty() {
             return;
         }
@@ -148,6 +167,17 @@ impl Receipts {
                 false
             }
         }
+    }
+}
+
+/// What a user's other devices are told of a place that was read.
+fn telling(user: &UserId, device: Option<&DeviceId>, moved: &Moved) -> Telling {
+    let (conversation, seq) = (moved.conversation, moved.now.read);
+    Telling {
+        user: user.clone(),
+        device: device.cloned(),
+        time_ms: crate::ingest::now_ms(),
+        what: What::Read { conversation, seq },
     }
 }
 

@@ -1,9 +1,9 @@
 //! The decision itself.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::{
-    Act, Earlier, Fate, Head, KEY_REUSED, Loaded, NO_MEMBER, Plan, Send, SendKey, Standing,
+    Act, Earlier, Fate, Head, KEY_REUSED, Loaded, NO_MEMBER, Plan, ReadTo, Send, SendKey, Standing,
     StoredKey, Target,
 };
 use crate::entry::{Entry, EntryKind, NewEntry};
@@ -28,6 +28,7 @@ pub fn plan(batch: &[Send], loaded: Loaded, policy: &Policy) -> Plan {
     // Deleted by an earlier send of this batch.
     let mut deleted = HashSet::new();
     let mut repeats = HashMap::new();
+    let mut read: BTreeMap<(ConversationId, UserId), ReadTo> = BTreeMap::new();
     for (place, send) in batch.iter().enumerate() {
         let id = send.conversation;
         let key = (id, send.from.clone(), send.key.to_stored());
@@ -60,6 +61,11 @@ pub fn plan(batch: &[Send], loaded: Loaded, policy: &Policy) -> Plan {
             continue;
         }
         let entry = append(send, head, target.as_ref());
+        note_read(&mut read, send, &entry);
+        if let (Some(seq), Act::Edit { mentions, .. }) = (entry.target, &send.act) {
+            let named = target.as_ref().is_some_and(|target| target.named);
+            rename(&mut plan, &entry, seq, mentions, named);
+        }
         if let Some(seq) = entry.target {
             let made = (id, seq, entry.kind, entry.sender.clone());
             let (count, emptied): &mut (u32, u32) = repeats.entry(made).or_default();
@@ -79,11 +85,41 @@ pub fn plan(batch: &[Send], loaded: Loaded, policy: &Policy) -> Plan {
         let gone = entry.target.is_some_and(|seq| deleted.contains(&(entry.conversation, seq)));
         if gone && entry.kind == EntryKind::Edit {
             (entry.body, entry.body_gone) = (bytes::Bytes::new(), true);
+            entry.mentions = Vec::new();
         }
     }
+    plan.renamed.retain(|(id, seq, _)| !deleted.contains(&(*id, *seq)));
+    plan.read = read.into_values().collect();
     plan.heads = heads.into_iter().filter(|(id, _)| advanced.contains(id)).collect();
     plan.heads.sort_unstable_by_key(|(id, _): &(ConversationId, Head)| *id);
     plan
+}
+
+/// A message that marks its conversation read.
+fn note_read(read: &mut BTreeMap<(ConversationId, UserId), ReadTo>, send: &Send, entry: &Entry) {
+    if !send.reads || !matches!(send.act, Act::Message { .. }) {
+        return;
+    }
+    let (conversation, from) = (send.conversation, send.from.clone());
+    let key = (conversation, from.user.clone());
+    let own = read.get(&key).map_or(0, |earlier| earlier.own) + 1;
+    let (seq, number) = (entry.seq, entry.number);
+    read.insert(key, ReadTo { conversation, from, seq, own, number });
+}
+
+/// An edit says anew whom its message names. Nothing is written when nobody is and was.
+fn rename(plan: &mut Plan, entry: &Entry, message: Seq, mentions: &[UserId], named: bool) {
+    let id = entry.conversation;
+    let mut users: Vec<UserId> =
+        mentions.iter().filter(|user| **user != entry.sender).cloned().collect();
+    users.sort();
+    users.dedup();
+    let earlier = plan.renamed.iter_mut().find(|(other, seq, _)| (*other, *seq) == (id, message));
+    match earlier {
+        Some((.., earlier)) => *earlier = users,
+        None if named || !users.is_empty() => plan.renamed.push((id, message, users)),
+        None => {}
+    }
 }
 
 fn refuse(
@@ -150,6 +186,9 @@ fn refuse_about(
         Act::Edit { .. } if age_ms > policy.edit_window_ms => {
             Fate::Forbidden("the time for edits of this message is over")
         }
+        Act::Edit { mentions, .. } if mentions.len() > MENTIONS_MAX => {
+            Fate::Malformed("a message mentions at most 50 users")
+        }
         Act::Edit { .. } if target.repeats >= EDITS_MAX => {
             Fate::Malformed("a message may be edited at most 100 times")
         }
@@ -212,6 +251,7 @@ fn append(send: &Send, head: &mut Head, target: Option<&Target>) -> Entry {
     }
     let (reply_to, mentions): (Option<Seq>, Vec<UserId>) = match &send.act {
         Act::Message { reply_to, mentions } => (*reply_to, mentions.clone()),
+        Act::Edit { mentions, .. } => (None, mentions.clone()),
         _ => (None, Vec::new()),
     };
     Entry {

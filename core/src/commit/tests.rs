@@ -22,6 +22,7 @@ fn send(user: &str, cmid: &str, id: u8) -> Send {
         previous_chain: None,
         expires_ms: None,
         time_ms: 1,
+        reads: false,
     }
 }
 
@@ -145,6 +146,7 @@ fn target() -> Target {
         gone: false,
         repeats: 0,
         emptied: 0,
+        named: false,
     }
 }
 
@@ -164,7 +166,7 @@ fn about(user: &str, act: Act, time_ms: u64, target: Option<Target>) -> (Fate, P
 fn who_may_do_what_to_a_message_and_for_how_long() {
     const HOUR_MS: u64 = 3_600_000;
     let at = Seq(5);
-    let (edit, delete) = (Act::Edit { target: at }, Act::Delete { target: at });
+    let (edit, delete) = (Act::edit(at), Act::Delete { target: at });
     let (react, pin) = (Act::React { target: at }, Act::Pin { target: at });
     let (unpin, message) = (Act::Unpin { target: at }, Act::MESSAGE);
     let gone = || Some(Target { gone: true, ..target() });
@@ -253,9 +255,9 @@ fn a_deletion_erases_and_what_comes_after_it_finds_nothing() {
     let at = Seq(5);
     let body = Bytes::from_static(b"secret");
     let batch = [
-        Send { act: Act::Edit { target: at }, body: body.clone(), ..send("alice", "a", 1) },
+        Send { act: Act::edit(at), body: body.clone(), ..send("alice", "a", 1) },
         Send { act: Act::Delete { target: at }, body: Bytes::new(), ..send("alice", "b", 2) },
-        Send { act: Act::Edit { target: at }, body, ..send("alice", "c", 3) },
+        Send { act: Act::edit(at), body, ..send("alice", "c", 3) },
     ];
     let targets = (0..3).map(|place| (place, target())).collect();
     let plan = plan(&batch, Loaded { targets, ..loaded() }, &Policy::default());

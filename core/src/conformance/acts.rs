@@ -18,7 +18,7 @@ use crate::store::{Prune, Store};
 const HOUR_MS: u64 = 3_600_000;
 
 fn edit(target: u64) -> Act {
-    Act::Edit { target: Seq(target) }
+    Act::edit(Seq(target))
 }
 
 fn delete(target: u64) -> Act {

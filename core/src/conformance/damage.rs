@@ -131,7 +131,8 @@ async fn ground(store: &dyn Store) {
         place_of(store, naming(number, "d", &["carol", "dan"])).await;
         changed(store, cid(number), remove(&["dan"])).await;
         let about = |key: &str, act| super::support::about(cid(number), "alice:d", key, act);
-        place_of(store, about("e", Act::Edit { target: Seq(2) })).await;
+        let edit = Act::Edit { target: Seq(2), mentions: vec![user("carol")] };
+        place_of(store, about("e", edit)).await;
         place_of(store, about("f", Act::Delete { target: Seq(1) })).await;
         report(store, "bob", &[reached(cid(number), 8, 2)]).await.unwrap();
     }

@@ -39,10 +39,11 @@ const POLICY: Policy = Policy {
 #[derive(Debug, Clone)]
 #[allow(missing_docs, reason = "each line above names the fields in their order")]
 pub enum What {
-    /// A message: what it answers, whom it names, which group version, whether it disappears.
-    Say { reply: Option<u8>, names: Vec<u8>, version: Option<u8>, expires: bool },
-    /// Something about the message at this place.
-    About { kind: About, target: u8 },
+    /// A message: what it answers, whom it names, which group version, whether it disappears, whether
+    /// it marks its conversation read.
+    Say { reply: Option<u8>, names: Vec<u8>, version: Option<u8>, expires: bool, reads: bool },
+    /// Something about the message at this place; whom an edit names.
+    About { kind: About, target: u8, names: Vec<u8> },
     /// These join with a role.
     Add { users: Vec<u8>, role: Role },
     /// These leave, or are removed.
@@ -233,19 +234,17 @@ impl World {
     }
 
     fn send(&self, id: ConversationId, from: Identity, key: SendKey, what: &What) -> Send {
-        let (mut version, mut expires) = (None, false);
+        let (mut version, mut expires, mut marks) = (None, false, false);
+        let people = |names: &[u8]| names.iter().map(|n| person(self.case, *n)).collect();
         let act = match what {
-            What::Say { reply, names, version: named, expires: disappears } => {
-                (version, expires) = (named.map(u64::from), *disappears);
-                Act::Message {
-                    reply_to: reply.map(|seq| Seq(seq.into())),
-                    mentions: names.iter().map(|n| person(self.case, *n)).collect(),
-                }
+            What::Say { reply, names, version: named, expires: disappears, reads } => {
+                (version, expires, marks) = (named.map(u64::from), *disappears, *reads);
+                Act::Message { reply_to: reply.map(|seq| Seq(seq.into())), mentions: people(names) }
             }
-            What::About { kind, target } => {
+            What::About { kind, target, names } => {
                 let target = Seq((*target).into());
                 match kind {
-                    About::Edit => Act::Edit { target },
+                    About::Edit => Act::Edit { target, mentions: people(names) },
                     About::Delete => Act::Delete { target },
                     About::React | About::Unreact => Act::React { target },
                     About::Pin => Act::Pin { target },
@@ -270,6 +269,7 @@ impl World {
             previous_chain: None,
             expires_ms: expires.then_some(self.now_ms + 17_000),
             time_ms: self.now_ms,
+            reads: marks,
         }
     }
 }

@@ -25,6 +25,7 @@ pub mod people;
 pub mod receipts;
 pub mod sessions;
 pub mod support;
+pub mod unread;
 pub mod upkeep;
 
 /// Makes a `#[tokio::test]` of every case.
@@ -78,6 +79,7 @@ macro_rules! store_conformance {
                 mentions_come_back_as_sent
                 unread_mentions_are_counted
                 a_deleted_message_mentions_nobody
+                an_edit_names_anew
                 mentions_of_before_a_join_do_not_count
             }
             pairs {
@@ -142,6 +144,16 @@ macro_rules! store_conformance {
                 reading_takes_the_unread_mark_off
                 pins_are_those_not_taken_off
                 retries_do_not_touch_an_inbox
+            }
+            unread {
+                what_cannot_be_read_is_not_unread
+                unread_far_below_the_head_is_true
+                mentions_are_counted_up_to_a_bound
+                sending_reads_up_to_the_message
+                a_badge_is_the_sum_of_an_inbox
+                a_walk_neither_skips_nor_repeats
+                a_walk_over_much_traffic_skips_nothing
+                cursors_above_the_head_are_taken_back + harm
             }
             receipts {
                 a_report_moves_cursors_forward_only

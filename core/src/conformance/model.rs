@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 
 use crate::change::{Change, DetailsChange};
+use crate::commit::{Act, Send};
 use crate::entry::{ChainHash, Entry, EntryKind, NewEntry};
 use crate::ids::{Seq, UserId};
 use crate::inbox::{Marks, MarksChange};
@@ -103,7 +104,11 @@ impl Model {
                 let is_edit = other.kind == EntryKind::Edit && other.target == Some(target);
                 other.seq == target || is_edit
             });
-            self.log[place(target)].mentions.clear();
+            let about = |other: &&mut Entry| {
+                other.seq == target
+                    || (other.kind == EntryKind::Edit && other.target == Some(target))
+            };
+            self.log.iter_mut().filter(about).for_each(|other| other.mentions.clear());
         }
         if matches!(entry.kind, EntryKind::Membership | EntryKind::Details) {
             self.change(entry.seq, &entry.change().expect("a change that reads"));
@@ -228,6 +233,15 @@ impl Model {
             own.marks.marked_unread = false;
         }
         Some((own.cursors != before).then_some(own.cursors))
+    }
+
+    /// A send that was accepted: its entry is the last of the log.
+    pub fn sent(&mut self, send: &Send) {
+        if send.reads && matches!(send.act, Act::Message { .. }) {
+            let read = self.conversation.head_seq;
+            let place = Place { conversation: self.conversation.id, delivered: read, read };
+            self.report(&send.from.user, &place);
+        }
     }
 
     /// A member's marks after a change of them.

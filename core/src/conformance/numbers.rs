@@ -35,7 +35,7 @@ pub async fn messages_are_numbered_and_nothing_else(store: &dyn Store) {
     changed(store, cid(1), add(&["bob"])).await;
     let target = Seq(1);
     let batch = [
-        about(cid(1), "alice:d", "c", Act::Edit { target }),
+        about(cid(1), "alice:d", "c", Act::edit(target)),
         send(cid(1), "bob:d", "d"),
         about(cid(1), "alice:d", "e", Act::React { target }),
         about(cid(1), "alice:d", "f", Act::Pin { target }),
@@ -67,7 +67,7 @@ pub async fn what_an_inbox_shows_is_activity(store: &dyn Store) {
     assert_eq!(active().await, (1, 5));
     let target = Seq(1);
     let batch = [
-        at(6, about(cid(1), "alice:d", "b", Act::Edit { target })),
+        at(6, about(cid(1), "alice:d", "b", Act::edit(target))),
         at(7, about(cid(1), "alice:d", "c", Act::React { target })),
         at(8, about(cid(1), "alice:d", "d", Act::Pin { target })),
         at(9, about(cid(1), "alice:d", "e", Act::Unpin { target })),
@@ -136,11 +136,11 @@ pub async fn unread_mentions_are_counted(store: &dyn Store) {
     report(store, "alice", &[reached(cid(1), 5, 0)]).await.unwrap();
     assert_eq!(counted().await, [(2, 1), (0, 0), (4, 1)]);
     // Edits and reactions are no messages, and mention nobody.
-    place_of(store, about(cid(1), "alice:d", "bob", Act::Edit { target: Seq(5) })).await;
+    place_of(store, about(cid(1), "alice:d", "bob", Act::edit(Seq(5)))).await;
     assert_eq!(counted().await, [(2, 1), (0, 0), (4, 1)]);
 }
 
-/// A deleted message mentions nobody; a body that is gone by age still stands among the unread.
+/// A deleted message mentions nobody, nor does one whose body is gone by age: neither can be read.
 pub async fn a_deleted_message_mentions_nobody(store: &dyn Store) {
     group(store, cid(1), &["alice", "bob"]).await;
     commit(store, &[naming("alice:d", "a", &["bob"]), naming("alice:d", "b", &["bob"])]).await;
@@ -152,7 +152,49 @@ pub async fn a_deleted_message_mentions_nobody(store: &dyn Store) {
     let prune = Prune { now_ms: NOW, bodies_before_ms: Some(NOW + 1), rows_max: 100 };
     assert!(store.prune(prune).await.unwrap().bodies > 0);
     let item = item(store, "bob", cid(1)).await.unwrap();
-    assert_eq!((item.unread, item.mentions), (2, 1));
+    assert_eq!((item.unread, item.mentions), (0, 0));
+}
+
+/// An edit says anew whom its message names: in, out, by the last one, and a deletion ends it.
+pub async fn an_edit_names_anew(store: &dyn Store) {
+    group(store, cid(1), &["alice", "bob", "carol"]).await;
+    let edit = |key: &str, target: u64, names: &[&str]| {
+        let act = Act::Edit { target: Seq(target), mentions: users(names) };
+        about(cid(1), "alice:d", key, act)
+    };
+    commit(store, &[naming("alice:d", "a", &["bob"]), naming("alice:d", "b", &[])]).await;
+    let counted = async || (mentions(store, "bob").await, mentions(store, "carol").await);
+    let sound = async || store.check_inboxes(None, 9, false).await.unwrap().differences;
+    assert_eq!(counted().await, (1, 0));
+    place_of(store, edit("out", 1, &["carol", "alice", "carol"])).await;
+    assert_eq!(counted().await, (0, 1));
+    place_of(store, edit("in", 2, &["bob", "carol"])).await;
+    assert_eq!((counted().await, sound().await), ((1, 2), vec![]));
+    let log = log_above(store, cid(1), 2).await;
+    assert_eq!(log[1].mentions, users(&["bob", "carol"]));
+    let shown = item(store, "bob", cid(1)).await.unwrap().preview.unwrap();
+    assert_eq!((shown.seq, shown.mentions), (Seq(2), users(&["bob", "carol"])));
+    // Two in a batch: the last one counts. One that names nobody, where nobody was named, is nothing.
+    let third = naming("alice:d", "c", &[]);
+    commit(store, &[edit("x", 2, &["carol"]), edit("y", 2, &["bob"]), third]).await;
+    assert_eq!(counted().await, (1, 1));
+    place_of(store, edit("z", 7, &[])).await;
+    assert_eq!((counted().await, sound().await), ((1, 1), vec![]));
+    // What was read stays read, whoever is named in it later.
+    report(store, "bob", &[reached(cid(1), 0, 7)]).await.unwrap();
+    place_of(store, edit("late", 1, &["bob", "carol"])).await;
+    assert_eq!(counted().await, (0, 1));
+    // Deleted in the batch of its edit, and later.
+    let delete = |key, target| about(cid(1), "alice:d", key, Act::Delete { target: Seq(target) });
+    commit(store, &[edit("w", 7, &["carol"]), delete("d", 7), delete("e", 1)]).await;
+    assert_eq!((counted().await, sound().await), ((0, 0), vec![]));
+    let fate = commit(store, &[edit("many", 2, &["bob"; MENTIONS_MAX + 1])]).await.fates[0];
+    assert!(matches!(fate, Fate::Malformed(_)), "{fate:?}");
+    // Named by an edit after a leave: as good as any name, and nothing to be mended.
+    changed(store, cid(1), remove(&["bob"])).await;
+    place_of(store, edit("gone", 2, &["bob", "carol"])).await;
+    changed(store, cid(1), add(&["bob"])).await;
+    assert_eq!((counted().await, sound().await), ((0, 1), vec![]));
 }
 
 /// Who leaves is forgotten; who comes back, or comes later, is not mentioned by what was before.

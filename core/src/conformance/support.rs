@@ -95,6 +95,7 @@ pub fn send(conversation: ConversationId, from: &str, key: &str) -> Send {
         previous_chain: None,
         expires_ms: None,
         time_ms: NOW,
+        reads: false,
     }
 }
 
@@ -149,13 +150,13 @@ pub async fn conversation(store: &dyn Store, id: ConversationId) -> Conversation
 /// A user's inbox, the open shelf, at most a page.
 pub async fn inbox(store: &dyn Store, who: &str) -> Vec<Item> {
     let query = InboxQuery { limit: INBOX_PAGE_MAX, ..InboxQuery::default() };
-    store.inbox(&user(who), &query).await.unwrap()
+    store.inbox(&user(who), &query).await.unwrap().items
 }
 
 /// One conversation in a user's inbox, on whichever shelf; `None`: the user is no member.
 pub async fn item(store: &dyn Store, who: &str, id: ConversationId) -> Option<Item> {
     let query = InboxQuery { only: Some(id), limit: 1, ..InboxQuery::default() };
-    let mut items = store.inbox(&user(who), &query).await.unwrap();
+    let mut items = store.inbox(&user(who), &query).await.unwrap().items;
     assert!(items.len() <= 1);
     items.pop()
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{Path, State};
 use godwit_core::ids::{ConversationId, UserId};
-use godwit_core::inbox::{InboxCursor, InboxQuery, Item, MarksChange, Shelf};
+use godwit_core::inbox::{Badge, InboxCursor, InboxQuery, Item, MarksChange, Place, Shelf};
 use godwit_core::notice::{Telling, What};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -39,11 +39,33 @@ pub(super) struct ListTerms {
 pub(crate) struct List {
     /// Pinned ones first, then by latest activity.
     conversations: Vec<ItemView>,
-    /// Ask for the next page with `cursor` set to this; null: this is all.
+    /// Ask for the next page with `cursor` set to this; null: this is all. All pages see the order of
+    /// the first one's moment: what moves up meanwhile is neither skipped nor met twice.
     next: Option<String>,
+    /// What is unread in all; on the first page only.
+    badge: Option<BadgeView>,
     /// On the first page, but not of the archived ones: the conversations that the user has left in
     /// the last 30 days and is not back in, the latest first; at most 100.
     left: Vec<left::View>,
+}
+
+/// What is unread in all: of the thousand conversations with the latest activity that are not archived.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = InboxBadge)]
+pub(crate) struct BadgeView {
+    /// Messages, in conversations that are not muted.
+    unread: u64,
+    /// Mentions, in muted ones too.
+    mentions: u64,
+    /// Conversations that are not muted with something unread, or marked so.
+    conversations: u64,
+}
+
+impl From<Badge> for BadgeView {
+    fn from(badge: Badge) -> Self {
+        let Badge { unread, mentions, conversations } = badge;
+        Self { unread, mentions, conversations }
+    }
 }
 
 /// A conversation in an inbox.
@@ -76,9 +98,9 @@ pub(crate) struct ItemView {
     preview: Option<MessageView>,
     /// The preview's body is only its beginning.
     preview_cut: bool,
-    /// Messages of others above the read cursor.
+    /// Messages of others above the read cursor that can still be read.
     unread: u64,
-    /// How many of them name the user.
+    /// How many of them name the user; counted up to 1,000.
     mentions: u64,
     /// Everything up to here has arrived at one of the user's devices.
     delivered: u64,
@@ -126,21 +148,21 @@ impl ItemView {
 
 /// A place between two pages, as text and back.
 fn written(cursor: InboxCursor) -> String {
-    format!("{} {} {}", u8::from(cursor.pinned), cursor.active_ms, cursor.conversation)
+    let InboxCursor { place, walk_ms } = cursor;
+    format!("{} {} {walk_ms} {}", u8::from(place.pinned), place.active_ms, place.conversation)
 }
 
 fn read(text: &str) -> Option<InboxCursor> {
     let mut parts = text.split(' ');
-    let cursor = InboxCursor {
-        pinned: match parts.next()? {
-            "0" => false,
-            "1" => true,
-            _ => return None,
-        },
-        active_ms: parts.next()?.parse().ok()?,
-        conversation: parts.next()?.parse().ok()?,
+    let pinned = match parts.next()? {
+        "0" => false,
+        "1" => true,
+        _ => return None,
     };
-    parts.next().is_none().then_some(cursor)
+    let (active_ms, walk_ms) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+    let conversation = parts.next()?.parse().ok()?;
+    let place = Place { pinned, active_ms, conversation };
+    parts.next().is_none().then_some(InboxCursor { place, walk_ms })
 }
 
 /// The conversations of a user, pinned ones first, then by latest activity.
@@ -172,14 +194,17 @@ pub(super) async fn list(
         Some(_) => return Err(Problem::bad("shelf in the query must be open, archived or all")),
     };
     let after = paging::place(LIST, terms.cursor.as_deref(), read)?;
-    let query = InboxQuery { shelf, after, only: None, limit };
-    let items = api.store.inbox(&user, &query).await?;
-    let full = items.len() >= limit as usize;
-    let last = items.last().filter(|_| full);
     let now_ms = clock::now_ms();
+    let query = InboxQuery { shelf, after, only: None, limit, now_ms };
+    let page = api.store.inbox(&user, &query).await?;
+    let badge = match after {
+        None => Some(api.store.badge(&user, now_ms).await?.into()),
+        Some(_) => None,
+    };
     Ok(Json(List {
-        next: last.map(|item| paging::next(LIST, &written(InboxCursor::after(item)))),
-        conversations: items.iter().map(|item| ItemView::of(item, now_ms)).collect(),
+        next: page.next.map(|place| paging::next(LIST, &written(place))),
+        conversations: page.items.iter().map(|item| ItemView::of(item, now_ms)).collect(),
+        badge,
         left: left::beside(&api, &user, &query, now_ms).await?,
     }))
 }
@@ -220,10 +245,12 @@ async fn item(
     user: &UserId,
     conversation: ConversationId,
 ) -> Result<Json<ItemView>, Problem> {
-    let query = InboxQuery { only: Some(conversation), limit: 1, ..InboxQuery::default() };
-    let items = api.store.inbox(user, &query).await?;
-    let item = items.first().ok_or_else(Problem::no_conversation)?;
-    Ok(Json(ItemView::of(item, clock::now_ms())))
+    let now_ms = clock::now_ms();
+    let only = Some(conversation);
+    let query = InboxQuery { only, limit: 1, now_ms, ..InboxQuery::default() };
+    let page = api.store.inbox(user, &query).await?;
+    let item = page.items.first().ok_or_else(Problem::no_conversation)?;
+    Ok(Json(ItemView::of(item, now_ms)))
 }
 
 /// New marks; what is absent stays as it is.
@@ -302,10 +329,12 @@ mod tests {
 
     #[test]
     fn cursors_come_back() {
-        let cursor =
-            InboxCursor { pinned: true, active_ms: 7, conversation: ConversationId([9; 16]) };
+        let place = Place { pinned: true, active_ms: 7, conversation: ConversationId([9; 16]) };
+        let cursor = InboxCursor { place, walk_ms: 8 };
         assert_eq!(read(&written(cursor)), Some(cursor));
-        for bad in ["", "1", "1 7", "2 7 AAAAAAAAAAAAAAAAAAAAAA", "1 7 AAAAAAAAAAAAAAAAAAAAAA x"] {
+        for bad in
+            ["", "1", "1 7", "2 7 7 AAAAAAAAAAAAAAAAAAAAAA", "1 7 7 AAAAAAAAAAAAAAAAAAAAAA x"]
+        {
             assert_eq!(read(bad), None, "{bad}");
         }
     }

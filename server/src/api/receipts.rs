@@ -164,6 +164,6 @@ async fn standing(
     conversation: ConversationId,
 ) -> Result<Cursors, Problem> {
     let query = InboxQuery { only: Some(conversation), limit: 1, ..InboxQuery::default() };
-    let items = api.store.inbox(user, &query).await?;
-    items.first().map(|item| item.cursors).ok_or_else(Problem::no_conversation)
+    let page = api.store.inbox(user, &query).await?;
+    page.items.first().map(|item| item.cursors).ok_or_else(Problem::no_conversation)
 }

@@ -45,6 +45,10 @@ pub(crate) struct Create {
     /// Seconds after which the body is not delivered any more and is removed; at least 1. The
     /// conversation's own setting may be shorter.
     expiry_s: Option<u32>,
+    /// The conversation stays unread up to it; if absent or false, the message marks it read, for its
+    /// sender.
+    #[serde(default)]
+    keep_unread: bool,
     /// Refused (409) when the conversation's group version is another.
     group_version: Option<u64>,
 }
@@ -139,6 +143,7 @@ pub(super) async fn create(
         body,
         group_version: wanted.group_version,
         expiry_s: wanted.expiry_s,
+        reads: !wanted.keep_unread,
     };
     to_end(async move { answer(conversation, api.control.send(post).await) }).await
 }

@@ -13,7 +13,7 @@
 
 use std::collections::HashMap;
 
-use godwit_core::commit::{Committed, Fate, Loaded, Plan, Send as SendRequest, plan};
+use godwit_core::commit::{Committed, Fate, Loaded, Plan, Send as SendRequest, Stood, plan};
 use godwit_core::ids::ConversationId;
 use godwit_core::policy::Policy;
 use godwit_core::store::Error;
@@ -46,13 +46,15 @@ pub(crate) async fn commit(
     };
     store.recent.note(&written.heads, written.standings);
     writer.rest();
-    Ok(written.plan.committed())
+    Ok(written.plan.committed(&written.before))
 }
 
 /// A plan that is durable.
 struct Written {
     plan: Plan,
     heads: Vec<Moved>,
+    /// Where the cursors of those stood who have read by sending.
+    before: Vec<Stood>,
     /// What the store said of the senders; empty when it was not asked.
     standings: Standings,
 }
@@ -74,8 +76,10 @@ async fn from_memory(
     }
     let heads = write::moved(&plan, &found);
     match write::plan(connection, &plan, &heads).await {
-        Ok(true) => return Ok(Some(Written { plan, heads, standings: Standings::new() })),
-        Ok(false) => {}
+        Ok(Some(before)) => {
+            return Ok(Some(Written { plan, heads, before, standings: Standings::new() }));
+        }
+        Ok(None) => {}
         // A key was committed before: the whole statement was undone.
         Err(sqlx::Error::Database(error)) if error.is_unique_violation() => {}
         Err(error) => {
@@ -129,10 +133,12 @@ async fn attempt(
     let (standings, found) = (loaded.members.clone(), found(&loaded));
     let plan = plan(batch, loaded, policy);
     let heads = write::moved(&plan, &found);
-    if !plan.entries.is_empty()
-        && !write::plan(connection, &plan, &heads).await.map_err(from_driver)?
-    {
-        return Ok(None);
+    let mut before = Vec::new();
+    if !plan.entries.is_empty() {
+        match write::plan(connection, &plan, &heads).await.map_err(from_driver)? {
+            Some(stood) => before = stood,
+            None => return Ok(None),
+        }
     }
-    Ok(Some(Written { plan, heads, standings }))
+    Ok(Some(Written { plan, heads, before, standings }))
 }

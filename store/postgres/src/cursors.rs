@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use godwit_core::cursor::{Behind, Feed, Move};
 use godwit_core::ids::{ConversationId, Identity, Seq};
 use godwit_core::store::Error;
-use godwit_core::stored::{self, signed};
+use godwit_core::stored::{self, ABOVE_HEAD, signed};
 use uuid::Uuid;
 
 use crate::error::from_driver;
@@ -53,12 +53,9 @@ pub(crate) async fn behind(
     }
 }
 
-/// What is said of cursors that are taken back.
-const ABOVE_HEAD: &str = "cursors stood above the end of their logs and were taken back to it: the \
-                          database has lost what it had acknowledged";
-
 impl PostgresStore {
-    /// Takes every cursor that stands above the end of its log back to it; returns how many. After a
+    /// Takes every cursor, of devices and of users, that stands above the end of its log back to it;
+    /// returns how many. After a
     /// restore, or a failover that lost commits, new entries would come below such a cursor and never
     /// be delivered. For the start; it looks at all conversations, by pages.
     pub async fn mend_cursors(&self) -> Result<u64, Error> {

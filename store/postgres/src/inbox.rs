@@ -2,11 +2,14 @@
 
 use godwit_core::entry::Entry;
 use godwit_core::ids::{ConversationId, UserId};
-use godwit_core::inbox::{Checked, InboxQuery, Inboxes, Item, Marks, MarksChange, Shelf};
-use godwit_core::limits::{INBOX_PAGE_MAX, UNREAD_SCAN_MAX};
-use godwit_core::receipt::{Cursors, Receipt, Report, Verdict};
+use godwit_core::inbox::{Badge, Checked, InboxPage, InboxQuery, Inboxes, Marks, MarksChange};
+use godwit_core::limits::{
+    BADGE_SCAN_MAX, BADGE_UNREAD_SCAN_MAX, MENTIONS_COUNTED_MAX, UNREAD_GONE_MAX, UNREAD_SCAN_MAX,
+    WALK_SCAN_MAX,
+};
+use godwit_core::receipt::{Receipt, Report, Verdict};
 use godwit_core::store::{Error, Pending};
-use godwit_core::stored::{self, signed};
+use godwit_core::stored::{self, ABOVE_HEAD, ItemColumns, marks, signed};
 use uuid::Uuid;
 
 use crate::error::from_driver;
@@ -14,8 +17,12 @@ use crate::log::EntryRow;
 use crate::{PostgresStore, check, column, hold, log, receipts};
 
 impl Inboxes for PostgresStore {
-    fn inbox<'a>(&'a self, user: &'a UserId, query: &'a InboxQuery) -> Pending<'a, Vec<Item>> {
+    fn inbox<'a>(&'a self, user: &'a UserId, query: &'a InboxQuery) -> Pending<'a, InboxPage> {
         self.bounded(page(self, user, query))
+    }
+
+    fn badge<'a>(&'a self, user: &'a UserId, now_ms: u64) -> Pending<'a, Badge> {
+        self.bounded(badge(self, user, now_ms))
     }
 
     fn change_marks<'a>(
@@ -66,6 +73,8 @@ struct Row {
     archived: bool,
     pinned_ms: Option<i64>,
     marked_unread: bool,
+    place_pinned: bool,
+    place_ms: i64,
     title: String,
     peer: Option<String>,
     members: i64,
@@ -88,33 +97,32 @@ struct Row {
 }
 
 impl Row {
-    fn item(mut self) -> Result<Item, Error> {
+    fn columns(mut self) -> Result<ItemColumns, Error> {
         let conversation = ConversationId(self.id.into_bytes());
-        let preview = self.take_preview().map(|row| row.entry(conversation)).transpose()?;
-        let delivered = stored::seq(self.delivered_seq)?;
-        Ok(Item {
+        Ok(ItemColumns {
             conversation,
-            kind: stored::conversation_kind(i64::from(self.kind))?,
+            preview: self.take_preview().map(|row| row.entry(conversation)).transpose()?,
+            kind: i64::from(self.kind),
             title: self.title,
-            peer: self.peer.as_deref().map(stored::user).transpose()?,
-            members: u32::try_from(self.members).map_err(|_| stored::broken("members"))?,
-            head_seq: stored::seq(self.head_seq)?,
-            head_chain: stored::chain(&self.head_chain)?,
-            group_version: stored::unsigned("group version", self.group_version)?,
-            role: stored::role(i64::from(self.role))?,
-            tag: stored::tag(self.tag)?,
-            visible_seq: stored::seq(self.visible_seq)?,
-            active_ms: stored::unsigned("activity", self.active_ms)?,
-            preview,
-            unread: stored::unsigned("number", self.unread)?,
-            mentions: stored::unsigned("number", self.mentions)?,
-            cursors: Cursors { delivered, read: stored::seq(self.read_seq)? },
-            marks: Marks {
-                muted_until_ms: self.muted_until_ms.map(until).transpose()?,
-                archived: self.archived,
-                pinned_ms: self.pinned_ms.map(until).transpose()?,
-                marked_unread: self.marked_unread,
-            },
+            peer: self.peer,
+            members: self.members,
+            head_seq: self.head_seq,
+            head_chain: self.head_chain,
+            group_version: self.group_version,
+            role: i64::from(self.role),
+            tag: self.tag,
+            visible_seq: self.visible_seq,
+            active_ms: self.active_ms,
+            unread: self.unread,
+            mentions: self.mentions,
+            delivered_seq: self.delivered_seq,
+            read_seq: self.read_seq,
+            muted_until_ms: self.muted_until_ms,
+            archived: self.archived,
+            pinned_ms: self.pinned_ms,
+            marked_unread: self.marked_unread,
+            place_pinned: self.place_pinned,
+            place_ms: self.place_ms,
         })
     }
 
@@ -138,50 +146,79 @@ impl Row {
     }
 }
 
-/// A stored time; the highest one stands for good.
-fn until(value: i64) -> Result<u64, Error> {
-    if value == i64::MAX { Ok(u64::MAX) } else { stored::unsigned("time", value) }
-}
-
 /// See [`Inboxes::inbox`].
 async fn page(
     store: &PostgresStore,
     user: &UserId,
     query: &InboxQuery,
-) -> Result<Vec<Item>, Error> {
-    let (shelf, after) = match query.only {
-        Some(_) => (Shelf::All, None),
-        None => (query.shelf, query.after),
-    };
-    let archived = match shelf {
-        Shelf::Open => Some(false),
-        Shelf::Archived => Some(true),
-        Shelf::All => None,
-    };
+) -> Result<InboxPage, Error> {
     let (first, last) = match query.only {
         Some(only) => (column(only), column(only)),
         None => (Uuid::nil(), Uuid::max()),
     };
-    let limit = if query.only.is_some() { 1 } else { query.limit.min(INBOX_PAGE_MAX) };
-    sqlx::query_file_as!(
+    let begin = query.begin();
+    let place = begin.map(|begin| begin.place);
+    let rows = sqlx::query_file_as!(
         Row,
         "queries/inbox/page.sql",
         user.as_str(),
         first,
         last,
-        archived,
-        after.map(|after| after.pinned),
-        after.map(|after| signed(after.active_ms)),
-        after.map(|after| column(after.conversation)),
-        i64::from(limit),
-        i64::from(UNREAD_SCAN_MAX)
+        query.archived(),
+        place.map(|place| place.pinned),
+        place.map(|place| signed(place.active_ms)),
+        place.map(|place| column(place.conversation)),
+        i64::from(query.rows()),
+        i64::from(UNREAD_SCAN_MAX),
+        begin.map_or(i64::MAX, |begin| signed(begin.walk_ms)),
+        signed(query.now_ms),
+        i64::from(UNREAD_GONE_MAX),
+        i64::from(WALK_SCAN_MAX),
+        i64::from(MENTIONS_COUNTED_MAX)
     )
     .fetch_all(&store.readers)
     .await
-    .map_err(from_driver)?
-    .into_iter()
-    .map(Row::item)
-    .collect()
+    .map_err(from_driver)?;
+    let rows: Vec<ItemColumns> = rows.into_iter().map(Row::columns).collect::<Result<_, _>>()?;
+    let ahead = rows.iter().filter(|row| row.is_ahead());
+    mend(store, user, ahead.map(|row| column(row.conversation)).collect()).await?;
+    let rows = rows.into_iter().map(ItemColumns::item).collect::<Result<_, _>>()?;
+    Ok(InboxPage::of(query, rows))
+}
+
+/// Takes cursors that stand above the end of their logs back to it.
+async fn mend(store: &PostgresStore, user: &UserId, conversations: Vec<Uuid>) -> Result<(), Error> {
+    if conversations.is_empty() {
+        return Ok(());
+    }
+    let cursors = sqlx::query_file!("queries/inbox/mend.sql", &conversations)
+        .execute(&store.pool)
+        .await
+        .map_err(from_driver)?
+        .rows_affected();
+    tracing::warn!(user.id = %user, cursors, "{ABOVE_HEAD}");
+    Ok(())
+}
+
+/// See [`Inboxes::badge`].
+async fn badge(store: &PostgresStore, user: &UserId, now_ms: u64) -> Result<Badge, Error> {
+    let row = sqlx::query_file!(
+        "queries/inbox/badge.sql",
+        user.as_str(),
+        signed(now_ms),
+        i64::from(BADGE_SCAN_MAX),
+        i64::from(BADGE_UNREAD_SCAN_MAX),
+        i64::from(UNREAD_GONE_MAX),
+        i64::from(MENTIONS_COUNTED_MAX)
+    )
+    .fetch_one(&store.readers)
+    .await
+    .map_err(from_driver)?;
+    Ok(Badge {
+        unread: stored::unsigned("count", row.unread)?,
+        mentions: stored::unsigned("count", row.mentions)?,
+        conversations: stored::unsigned("count", row.conversations)?,
+    })
 }
 
 /// See [`Inboxes::change_marks`].
@@ -203,12 +240,7 @@ async fn change_marks(
         .map_err(from_driver)?;
     let before = match row {
         None => Marks::default(),
-        Some(row) => Marks {
-            muted_until_ms: row.muted_until_ms.map(until).transpose()?,
-            archived: row.archived,
-            pinned_ms: row.pinned_ms.map(until).transpose()?,
-            marked_unread: row.marked_unread,
-        },
+        Some(row) => marks(row.muted_until_ms, row.archived, row.pinned_ms, row.marked_unread)?,
     };
     let after = change.apply(before);
     if after != before {

@@ -9,7 +9,7 @@ use std::collections::{BTreeSet, HashMap};
 use godwit_core::ids::{ConversationId, UserId};
 use godwit_core::receipt::{Cursors, Loaded, Plan, Receipt, Report, Verdict, plan};
 use godwit_core::store::Error;
-use godwit_core::stored::{self, signed};
+use godwit_core::stored::{self, ABOVE_HEAD, signed};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -30,7 +30,7 @@ pub(crate) async fn report(
     let found = loaded.cursors.clone();
     let decided = plan(reports, loaded);
     if decided.moved.is_empty() || advance(&mut connection, &decided, &found).await? {
-        return Ok(decided.verdicts);
+        return Ok(told(decided));
     }
     drop(connection);
     under_locks(store, reports, &keys).await
@@ -60,7 +60,15 @@ async fn under_locks(
     .await
     .map_err(from_driver)?;
     tx.commit().await.map_err(from_driver)?;
-    Ok(decided.verdicts)
+    Ok(told(decided))
+}
+
+/// The verdicts of a plan that stands.
+fn told(plan: Plan) -> Vec<Verdict> {
+    if plan.mended > 0 {
+        tracing::warn!(cursors = plan.mended, "{ABOVE_HEAD}");
+    }
+    plan.verdicts
 }
 
 /// The conversations and users of reports, ordered, each pair once.

@@ -148,6 +148,7 @@ mod tests {
             previous_chain: None,
             expires_ms: None,
             time_ms: 0,
+            reads: true,
         }
     }
 
@@ -165,7 +166,7 @@ mod tests {
         recent.note(&[moved(3, 1)], Standings::new());
         assert_eq!((known(&recent, "alice"), known(&recent, "bob")), (Some(3), Some(3)));
         assert_eq!(known(&recent, "eve"), None);
-        assert!(recent.load(&[send("alice", Act::Edit { target: Seq(1) })]).is_none());
+        assert!(recent.load(&[send("alice", Act::edit(Seq(1)))]).is_none());
         // Another process wrote in between, or raised the group version.
         recent.note(&[moved(5, 1)], standing("bob"));
         assert_eq!((known(&recent, "alice"), known(&recent, "bob")), (None, Some(5)));

@@ -1,13 +1,14 @@
 //! Stage 4: one transaction for a batch of sends.
 
 use godwit_core::commit::{
-    Committed, Earlier, Fingerprint, Head, Loaded, Send as SendRequest, Standing, StoredKey,
-    Target, plan,
+    Committed, Earlier, Fingerprint, Head, Loaded, ReadTo, Send as SendRequest, Standing, Stood,
+    StoredKey, Target, plan,
 };
 use godwit_core::entry::Entry;
-use godwit_core::ids::{ConversationId, Seq};
+use godwit_core::ids::{ConversationId, Seq, UserId};
 use godwit_core::limits::REPEATS_COUNTED;
 use godwit_core::policy::Policy;
+use godwit_core::receipt::Cursors;
 use godwit_core::store::Error;
 use godwit_core::stored;
 use sqlx::SqliteConnection;
@@ -26,13 +27,16 @@ pub(crate) async fn commit(
     let mut loaded = load(&mut tx, batch).await?;
     load_targets(&mut tx, batch, &mut loaded).await?;
     let plan = plan(batch, loaded, policy);
+    let mut before = Vec::new();
     if !plan.entries.is_empty() {
         append(&mut tx, &plan.entries, &plan.heads).await?;
         mention(&mut tx, &plan.entries).await?;
+        rename(&mut tx, &plan.renamed).await?;
         erase(&mut tx, &plan.erase).await?;
+        before = read(&mut tx, &plan.read).await?;
         tx.commit().await?;
     }
-    Ok(plan.committed())
+    Ok(plan.committed(&before))
 }
 
 /// Reads heads, standings and earlier results.
@@ -117,6 +121,7 @@ async fn load_targets(
             gone: row.body_gone,
             repeats: u32::try_from(row.repeats).map_err(|_| stored::broken("count"))?,
             emptied: u32::try_from(row.emptied).map_err(|_| stored::broken("count"))?,
+            named: row.named,
         };
         loaded.targets.insert(place, target);
     }
@@ -160,7 +165,8 @@ async fn mention(
     entries: &[(Entry, StoredKey)],
 ) -> Result<(), Error> {
     let mut pack = Pack::new();
-    for (entry, _) in entries {
+    // Those of an edit are its message's: see `rename`.
+    for (entry, _) in entries.iter().filter(|(entry, _)| entry.target.is_none()) {
         for user in entry.mentions.iter().filter(|user| **user != entry.sender) {
             pack.mention(entry.conversation, user, entry.seq);
         }
@@ -174,6 +180,61 @@ async fn mention(
         .await
         .map_err(from_driver)?;
     Ok(())
+}
+
+/// Notes whom edited messages name now, in place of whom they named.
+async fn rename(
+    connection: &mut SqliteConnection,
+    renamed: &[(ConversationId, Seq, Vec<UserId>)],
+) -> Result<(), Error> {
+    if renamed.is_empty() {
+        return Ok(());
+    }
+    let (mut before, mut now) = (Pack::new(), Pack::new());
+    for (conversation, seq, users) in renamed {
+        before.message(*conversation, *seq);
+        users.iter().for_each(|user| now.mention(*conversation, user, *seq));
+    }
+    let (rows, blob) = before.finish();
+    sqlx::query_file!("queries/mentions/erase.sql", rows, blob)
+        .execute(&mut *connection)
+        .await
+        .map_err(from_driver)?;
+    let (rows, blob) = now.finish();
+    sqlx::query_file!("queries/mentions/append.sql", rows, blob)
+        .execute(connection)
+        .await
+        .map_err(from_driver)?;
+    Ok(())
+}
+
+/// Moves the cursors of those who have read by sending; where they stood before, in the same order.
+async fn read(connection: &mut SqliteConnection, places: &[ReadTo]) -> Result<Vec<Stood>, Error> {
+    if places.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut pack = Pack::new();
+    for to in places {
+        pack.mention(to.conversation, &to.from.user, to.seq);
+    }
+    let (rows, blob) = pack.finish();
+    let mut before = vec![Stood::default(); places.len()];
+    let standing = sqlx::query_file!("queries/inbox/standing.sql", rows, blob)
+        .fetch_all(&mut *connection)
+        .await
+        .map_err(from_driver)?;
+    for row in standing {
+        let place = usize::try_from(row.place).map_err(|_| stored::broken("place"))?;
+        let at = before.get_mut(place).ok_or_else(|| stored::broken("place"))?;
+        let (delivered, read) = (stored::seq(row.delivered_seq)?, stored::seq(row.read_seq)?);
+        let number = stored::unsigned("number", row.number)?;
+        *at = Stood { cursors: Cursors { delivered, read }, number };
+    }
+    sqlx::query_file!("queries/inbox/read.sql", rows, blob)
+        .execute(connection)
+        .await
+        .map_err(from_driver)?;
+    Ok(before)
 }
 
 /// Empties deleted messages and their edits; nobody is mentioned by them any more.

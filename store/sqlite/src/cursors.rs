@@ -3,7 +3,7 @@
 use godwit_core::cursor::{Behind, Feed, Move};
 use godwit_core::ids::{ConversationId, Identity};
 use godwit_core::store::Error;
-use godwit_core::stored;
+use godwit_core::stored::{self, ABOVE_HEAD};
 
 use crate::error::from_driver;
 use crate::pack::Pack;
@@ -53,12 +53,9 @@ pub(crate) async fn behind(
     }
 }
 
-/// What is said of cursors that are taken back.
-const ABOVE_HEAD: &str = "cursors stood above the end of their logs and were taken back to it: the \
-                          database has lost what it had acknowledged";
-
 impl SqliteStore {
-    /// Takes every cursor that stands above the end of its log back to it; returns how many. After an
+    /// Takes every cursor, of devices and of users, that stands above the end of its log back to it;
+    /// returns how many. After an
     /// older copy was put in place, new entries would come below such a cursor and never be delivered.
     /// For the start; it looks at all conversations, by pages.
     pub async fn mend_cursors(&self) -> Result<u64, Error> {
@@ -72,6 +69,11 @@ impl SqliteStore {
                 .await
                 .map_err(from_driver)?;
             cursors += sqlx::query_file!("queries/cursors/mend_all.sql", after, end)
+                .execute(&mut *tx)
+                .await
+                .map_err(from_driver)?
+                .rows_affected();
+            cursors += sqlx::query_file!("queries/inbox/mend_all.sql", after, end)
                 .execute(&mut *tx)
                 .await
                 .map_err(from_driver)?

@@ -2,19 +2,26 @@
 
 use godwit_core::entry::Entry;
 use godwit_core::ids::{ConversationId, UserId};
-use godwit_core::inbox::{Checked, InboxQuery, Inboxes, Item, Marks, MarksChange, Shelf};
-use godwit_core::limits::{INBOX_PAGE_MAX, UNREAD_SCAN_MAX};
-use godwit_core::receipt::{Cursors, Receipt, Report, Verdict};
+use godwit_core::inbox::{Badge, Checked, InboxPage, InboxQuery, Inboxes, Marks, MarksChange};
+use godwit_core::limits::{
+    BADGE_SCAN_MAX, BADGE_UNREAD_SCAN_MAX, MENTIONS_COUNTED_MAX, UNREAD_GONE_MAX, UNREAD_SCAN_MAX,
+    WALK_SCAN_MAX,
+};
+use godwit_core::receipt::{Receipt, Report, Verdict};
 use godwit_core::store::{Error, Pending};
-use godwit_core::stored::{self, EntryColumns, signed};
+use godwit_core::stored::{self, ABOVE_HEAD, EntryColumns, ItemColumns, marks, signed};
 
 use crate::SqliteStore;
 use crate::error::from_driver;
 use crate::{check, log, receipts};
 
 impl Inboxes for SqliteStore {
-    fn inbox<'a>(&'a self, user: &'a UserId, query: &'a InboxQuery) -> Pending<'a, Vec<Item>> {
+    fn inbox<'a>(&'a self, user: &'a UserId, query: &'a InboxQuery) -> Pending<'a, InboxPage> {
         Box::pin(page(self, user, query))
+    }
+
+    fn badge<'a>(&'a self, user: &'a UserId, now_ms: u64) -> Pending<'a, Badge> {
+        Box::pin(badge(self, user, now_ms))
     }
 
     fn change_marks<'a>(
@@ -65,6 +72,8 @@ struct Row {
     archived: bool,
     pinned_ms: Option<i64>,
     marked_unread: bool,
+    place_pinned: bool,
+    place_ms: i64,
     title: String,
     peer: Option<String>,
     members: i64,
@@ -87,25 +96,20 @@ struct Row {
     body: Option<Vec<u8>>,
 }
 
-async fn page(store: &SqliteStore, user: &UserId, query: &InboxQuery) -> Result<Vec<Item>, Error> {
-    let (name, limit) = (user.as_str(), query.limit.min(INBOX_PAGE_MAX));
+/// See [`Inboxes::inbox`].
+async fn page(store: &SqliteStore, user: &UserId, query: &InboxQuery) -> Result<InboxPage, Error> {
+    let (name, limit) = (user.as_str(), query.rows());
     // Every id is above the empty blob and below seventeen bytes of 0xff.
     let (lowest, highest) = query
         .only
         .map_or_else(|| (Vec::new(), vec![0xff; 17]), |id| (id.0.to_vec(), id.0.to_vec()));
-    let (shelf, after) = match query.only {
-        Some(_) => (Shelf::All, None),
-        None => (query.shelf, query.after),
-    };
-    let archived = match shelf {
-        Shelf::Open => Some(false),
-        Shelf::Archived => Some(true),
-        Shelf::All => None,
-    };
-    let after_pinned = after.map(|place| place.pinned);
-    let after_ms = after.map(|place| signed(place.active_ms));
-    let after_id = after.map(|place| place.conversation.0.to_vec());
-    sqlx::query_file_as!(
+    let (archived, begin) = (query.archived(), query.begin());
+    let after_pinned = begin.map(|begin| begin.place.pinned);
+    let after_ms = begin.map(|begin| signed(begin.place.active_ms));
+    let after_id = begin.map(|begin| begin.place.conversation.0.to_vec());
+    let walk_ms = begin.map_or(i64::MAX, |begin| signed(begin.walk_ms));
+    let now_ms = signed(query.now_ms);
+    let rows = sqlx::query_file_as!(
         Row,
         "queries/inbox/page.sql",
         name,
@@ -116,83 +120,118 @@ async fn page(store: &SqliteStore, user: &UserId, query: &InboxQuery) -> Result<
         after_ms,
         after_id,
         limit,
-        UNREAD_SCAN_MAX
+        UNREAD_SCAN_MAX,
+        walk_ms,
+        now_ms,
+        UNREAD_GONE_MAX,
+        WALK_SCAN_MAX,
+        MENTIONS_COUNTED_MAX
     )
     .fetch_all(&store.readers())
     .await
-    .map_err(from_driver)?
-    .into_iter()
-    .map(Row::item)
-    .collect()
+    .map_err(from_driver)?;
+    let rows: Vec<ItemColumns> = rows.into_iter().map(Row::columns).collect::<Result<_, _>>()?;
+    let ahead = rows.iter().filter(|row| row.is_ahead());
+    mend(store, user, ahead.map(|row| row.conversation).collect()).await?;
+    let rows = rows.into_iter().map(ItemColumns::item).collect::<Result<_, _>>()?;
+    Ok(InboxPage::of(query, rows))
+}
+
+/// Takes cursors that stand above the end of their logs back to it.
+async fn mend(
+    store: &SqliteStore,
+    user: &UserId,
+    conversations: Vec<ConversationId>,
+) -> Result<(), Error> {
+    if conversations.is_empty() {
+        return Ok(());
+    }
+    let (mut tx, mut cursors) = (store.begin().await?, 0);
+    for conversation in conversations {
+        let id = &conversation.0[..];
+        cursors += sqlx::query_file!("queries/inbox/mend.sql", id)
+            .execute(&mut *tx)
+            .await
+            .map_err(from_driver)?
+            .rows_affected();
+    }
+    tx.commit().await?;
+    tracing::warn!(user.id = %user, cursors, "{ABOVE_HEAD}");
+    Ok(())
+}
+
+/// See [`Inboxes::badge`].
+async fn badge(store: &SqliteStore, user: &UserId, now_ms: u64) -> Result<Badge, Error> {
+    let (name, now_ms) = (user.as_str(), signed(now_ms));
+    let row = sqlx::query_file!(
+        "queries/inbox/badge.sql",
+        name,
+        now_ms,
+        BADGE_SCAN_MAX,
+        BADGE_UNREAD_SCAN_MAX,
+        UNREAD_GONE_MAX,
+        MENTIONS_COUNTED_MAX
+    )
+    .fetch_one(&store.readers())
+    .await
+    .map_err(from_driver)?;
+    Ok(Badge {
+        unread: stored::unsigned("count", row.unread)?,
+        mentions: stored::unsigned("count", row.mentions)?,
+        conversations: stored::unsigned("count", row.conversations)?,
+    })
 }
 
 impl Row {
-    fn item(mut self) -> Result<Item, Error> {
+    fn columns(mut self) -> Result<ItemColumns, Error> {
         let conversation = stored::conversation_id(&self.id)?;
-        Ok(Item {
+        Ok(ItemColumns {
             conversation,
-            kind: stored::conversation_kind(self.kind)?,
-            title: std::mem::take(&mut self.title),
-            peer: self.peer.as_deref().map(stored::user).transpose()?,
-            members: u32::try_from(self.members).map_err(|_| stored::broken("count"))?,
-            head_seq: stored::seq(self.head_seq)?,
-            head_chain: stored::chain(&self.head_chain)?,
-            group_version: stored::unsigned("group version", self.group_version)?,
-            role: stored::role(self.role)?,
-            tag: stored::tag(self.tag)?,
-            visible_seq: stored::seq(self.visible_seq)?,
-            active_ms: stored::unsigned("activity", self.active_ms)?,
-            // Below 0 only where a check has something to mend: an inbox is shown all the same.
-            unread: u64::try_from(self.unread).unwrap_or(0),
-            mentions: stored::unsigned("count", self.mentions)?,
-            cursors: Cursors {
-                delivered: stored::seq(self.delivered_seq)?,
-                read: stored::seq(self.read_seq)?,
-            },
-            marks: marks(self.muted_until_ms, self.archived, self.pinned_ms, self.marked_unread)?,
-            preview: self.preview(conversation)?,
+            preview: self.take_preview(conversation)?,
+            kind: self.kind,
+            title: self.title,
+            peer: self.peer,
+            members: self.members,
+            head_seq: self.head_seq,
+            head_chain: self.head_chain,
+            group_version: self.group_version,
+            role: self.role,
+            tag: self.tag,
+            visible_seq: self.visible_seq,
+            active_ms: self.active_ms,
+            unread: self.unread,
+            mentions: self.mentions,
+            delivered_seq: self.delivered_seq,
+            read_seq: self.read_seq,
+            muted_until_ms: self.muted_until_ms,
+            archived: self.archived,
+            pinned_ms: self.pinned_ms,
+            marked_unread: self.marked_unread,
+            place_pinned: self.place_pinned,
+            place_ms: self.place_ms,
         })
     }
 
-    fn preview(self, conversation: ConversationId) -> Result<Option<Entry>, Error> {
+    fn take_preview(&mut self, conversation: ConversationId) -> Result<Option<Entry>, Error> {
         let Some(seq) = self.seq else { return Ok(None) };
         let columns = EntryColumns {
             seq,
-            message_id: log::whole(self.message_id)?,
+            message_id: log::whole(self.message_id.take())?,
             kind: log::whole(self.entry_kind)?,
-            sender: log::whole(self.sender)?,
-            device: log::whole(self.device)?,
+            sender: log::whole(self.sender.take())?,
+            device: log::whole(self.device.take())?,
             time_ms: log::whole(self.time_ms)?,
-            chain: log::whole(self.chain)?,
+            chain: log::whole(self.chain.take())?,
             reply_to: self.reply_to,
             target_seq: self.target_seq,
-            mentions: self.named,
+            mentions: self.named.take(),
             number: log::whole(self.number)?,
             expires_ms: self.expires_ms,
             body_gone: log::whole(self.body_gone)?,
-            body: log::whole(self.body)?,
+            body: log::whole(self.body.take())?,
         };
         columns.entry(conversation).map(Some)
     }
-}
-
-fn marks(
-    muted_until_ms: Option<i64>,
-    archived: bool,
-    pinned_ms: Option<i64>,
-    marked_unread: bool,
-) -> Result<Marks, Error> {
-    // The highest that a column holds stands for good.
-    let time = |at: i64| match at {
-        i64::MAX => Ok(u64::MAX),
-        at => stored::unsigned("time", at),
-    };
-    Ok(Marks {
-        muted_until_ms: muted_until_ms.map(time).transpose()?,
-        archived,
-        pinned_ms: pinned_ms.map(time).transpose()?,
-        marked_unread,
-    })
 }
 
 async fn change_marks(

@@ -94,7 +94,7 @@ impl Pack {
         ));
     }
 
-    /// A row of `mentions/append` and `mentions/remove`.
+    /// A row of `mentions/append`, `mentions/remove`, `inbox/standing` and `inbox/read`.
     pub(crate) fn mention(&mut self, conversation: ConversationId, user: &UserId, seq: Seq) {
         let at = self.bytes(conversation.as_bytes());
         self.row(format_args!(r#"[{at},"{user}",{seq}]"#));

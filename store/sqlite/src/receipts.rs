@@ -3,7 +3,7 @@
 use godwit_core::ids::{ConversationId, UserId};
 use godwit_core::receipt::{Cursors, Loaded, Receipt, Report, Verdict, plan};
 use godwit_core::store::Error;
-use godwit_core::stored;
+use godwit_core::stored::{self, ABOVE_HEAD};
 use sqlx::SqliteConnection;
 
 use crate::SqliteStore;
@@ -26,6 +26,9 @@ pub(crate) async fn report(store: &SqliteStore, reports: &[Report]) -> Result<Ve
             .await
             .map_err(from_driver)?;
         tx.commit().await?;
+    }
+    if plan.mended > 0 {
+        tracing::warn!(cursors = plan.mended, "{ABOVE_HEAD}");
     }
     Ok(plan.verdicts)
 }

@@ -9,7 +9,7 @@ use godwit_core::commit::{Committed, Send};
 use godwit_core::cursor::{Behind, Feed, Move, Opened, Opening, SubscriptionChange};
 use godwit_core::entry::Entry;
 use godwit_core::ids::{ConversationId, Identity, Seq, UserId};
-use godwit_core::inbox::{Checked, InboxQuery, Inboxes, Item, Marks, MarksChange};
+use godwit_core::inbox::{Badge, Checked, InboxPage, InboxQuery, Inboxes, Marks, MarksChange};
 use godwit_core::membership::{Conversation, Left, Member, NewConversation, Stay};
 use godwit_core::notice::{Notice, Telling};
 use godwit_core::people::{
@@ -206,7 +206,8 @@ impl Inboxes for Faulty {
     }
 
     as_it_is! {
-        inbox(user: &'a UserId, query: &'a InboxQuery) -> Vec<Item>;
+        inbox(user: &'a UserId, query: &'a InboxQuery) -> InboxPage;
+        badge(user: &'a UserId, now_ms: u64) -> Badge;
         change_marks(user: &'a UserId, conversation: ConversationId, change: &'a MarksChange)
             -> Option<Marks>;
         receipts(conversation: ConversationId) -> Vec<Receipt>;

@@ -72,6 +72,7 @@ impl World {
                 previous_chain: None,
                 expires_ms: None,
                 time_ms: 1,
+                reads: false,
             };
             let batch: Vec<Send> = numbers.iter().map(send).collect();
             let committed = self.store.commit(&batch, &Policy::default()).await.expect("a commit");

@@ -48,6 +48,7 @@ impl World {
             previous_chain: None,
             expires_ms: None,
             time_ms: 1,
+            reads: false,
         };
         let mut announcements = Vec::new();
         for batch in (first..first + count).collect::<Vec<_>>().chunks(500) {

@@ -3,8 +3,10 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use godwit_proto::conversation::v1::{Details, EntryType, Role, Send};
-use godwit_proto::inbox::v1::{Item, List, SetMarks, Shelf};
+use godwit_proto::inbox::v1::own_update::What;
+use godwit_proto::inbox::v1::{Item, List, OwnUpdate, SetMarks, Shelf};
 use godwit_testkit::chat::{self, Chat, about, add, cid_text, message, remove};
+use prost::Message as _;
 use serde_json::{Value, json};
 
 use super::groups::member;
@@ -14,6 +16,9 @@ in_both_versions!(
     the_latest_activity_comes_first,
     the_preview_is_what_the_message_is_now,
     unread_is_a_subtraction,
+    sending_reads_what_was_before,
+    a_badge_is_the_sum,
+    a_walk_sees_one_moment,
     mentions_are_counted_apart,
     marks_are_ones_own,
     an_inbox_comes_in_pages,
@@ -123,23 +128,104 @@ async fn unread_is_a_subtraction(side: Side<'_>) {
     bob.read(&cid, 4).await;
     assert_eq!((unread(&mut bob).await, unread(&mut laptop).await), (2, 2));
     // Neither one's own messages count, nor what is no message.
-    bob.say_many(&cid, "b", 4).await;
+    for _ in 0..4 {
+        bob.accepted(&cid, Send { keep_unread: true, ..message("b") }).await;
+    }
     alice.accepted(&cid, about(EntryType::Edit, 2, "x")).await;
     alice.accepted(&cid, about(EntryType::Reaction, 7, "+1")).await;
     assert_eq!((unread(&mut bob).await, unread(&mut alice).await), (2, 4));
     alice.say(&cid, "one more").await;
     assert_eq!(unread(&mut bob).await, 3);
-    // A deleted one still counts until it is read: its place is there.
+    // A deleted one is nothing to be read, though its place is there.
     alice.accepted(&cid, about(EntryType::Deletion, 13, "")).await;
-    assert_eq!(unread(&mut bob).await, 3);
+    assert_eq!(unread(&mut bob).await, 2);
     // Reading an entry that is no message reads all before it.
     bob.read(&cid, 12).await;
-    assert_eq!(unread(&mut bob).await, 1);
+    assert_eq!(unread(&mut bob).await, 0);
     let head = bob.item(&cid).await.head_seq;
     bob.read(&cid, head).await;
     let item = bob.item(&cid).await;
     assert_eq!((item.unread, item.read, item.delivered), (0, 14, 14));
-    assert_eq!(unread(&mut alice).await, 4);
+    // What alice said after bob's messages has read these.
+    assert_eq!(unread(&mut alice).await, 0);
+}
+
+async fn sending_reads_what_was_before(side: Side<'_>) {
+    let cid = side.group(&["alice", "bob"]).await;
+    let bob_id = side.id("bob");
+    let mut alice = side.chat("alice", "phone").await;
+    let mut bob = side.chat("bob", "phone").await;
+    let mut laptop = side.chat_for("bob", "laptop", &["a", "q/#", "o"]).await;
+    alice.say_many(&cid, "a", 3).await;
+    bob.accepted(&cid, Send { keep_unread: true, ..message("away") }).await;
+    let item = laptop.item(&cid).await;
+    assert_eq!((item.unread, item.read), (3, 0));
+    let seq = bob.say(&cid, "back").await;
+    let item = laptop.item(&cid).await;
+    assert_eq!((item.unread, item.read, item.delivered), (0, seq, seq));
+    // The others are told, and the user's own devices.
+    let receipt = alice.receipt(&cid, &bob_id, |r| r.read == seq).await;
+    assert_eq!(receipt.delivered, seq);
+    let own = laptop.probe.recv_at("o").await;
+    match OwnUpdate::decode(own.payload.as_slice()).expect("an update").what {
+        Some(What::Read(told)) => assert_eq!(told.read, seq),
+        other => panic!("{other:?}"),
+    }
+    // MQTT 5 without protobuf, and REST.
+    alice.say(&cid, "one more").await;
+    let rest = side.rest("bob").await;
+    let path = format!("/v1/conversations/{cid}/messages");
+    rest.post(&path, &json!({ "text": "away", "keep_unread": true })).await.expect(201);
+    assert_eq!(laptop.item(&cid).await.unread, 1);
+    rest.post(&path, &json!({ "text": "back" })).await.expect(201);
+    assert_eq!(laptop.item(&cid).await.unread, 0);
+}
+
+async fn a_badge_is_the_sum(side: Side<'_>) {
+    let (one, two) = (side.group(&["alice", "bob"]).await, side.group(&["alice", "bob"]).await);
+    let mut alice = side.chat("alice", "phone").await;
+    let mut bob = side.chat("bob", "phone").await;
+    alice.say_many(&one, "a", 3).await;
+    alice.accepted(&two, Send { mentions: vec![side.id("bob")], ..message("you") }).await;
+    let page = |after: bytes::Bytes| List { limit: 1, after, ..List::default() };
+    let first = bob.inbox_page(page(bytes::Bytes::new())).await;
+    let badge = first.badge.expect("the first page has it");
+    assert_eq!((badge.unread, badge.mentions, badge.conversations), (4, 1, 2));
+    assert!(bob.inbox_page(page(first.next)).await.badge.is_none());
+    let until = SetMarks { muted_until_ms: Some(u64::MAX), ..SetMarks::default() };
+    bob.mark(&two, until).await;
+    let rest = side.rest("bob").await;
+    let shown = rest.get("/v1/inbox").await.expect(200)["badge"].clone();
+    assert_eq!(shown, json!({ "unread": 3, "mentions": 1, "conversations": 1 }));
+}
+
+/// What gets a message between two pages is neither skipped nor met twice.
+async fn a_walk_sees_one_moment(side: Side<'_>) {
+    let mut alice = side.chat("alice", "phone").await;
+    let mut bob = side.chat("bob", "phone").await;
+    let mut cids = Vec::new();
+    for _ in 0..6 {
+        let cid = side.group(&["alice", "bob"]).await;
+        alice.say(&cid, "x").await;
+        cids.push(cid);
+        tick().await;
+    }
+    let (mut found, mut after) = (Vec::new(), Vec::new());
+    loop {
+        let page = List { limit: 2, after: after.into(), ..List::default() };
+        let page = bob.inbox_page(page).await;
+        found.extend(ids(&page.items));
+        after = page.next.to_vec();
+        if after.is_empty() {
+            break;
+        }
+        // The last one of all, and one that was shown, come to the top.
+        tick().await;
+        alice.say(&cids[0], "y").await;
+        alice.say(&cids[5], "y").await;
+    }
+    cids.reverse();
+    assert_eq!(found, cids);
 }
 
 async fn mentions_are_counted_apart(side: Side<'_>) {
@@ -161,13 +247,22 @@ async fn mentions_are_counted_apart(side: Side<'_>) {
     alice.say(&cid, "nobody").await;
     assert_eq!((counts(&mut bob).await, counts(&mut carol).await), ((3, 2), (3, 1)));
     // Naming oneself is nothing to be told of.
-    bob.accepted(&cid, naming(&[&bob_id])).await;
+    bob.accepted(&cid, Send { keep_unread: true, ..naming(&[&bob_id]) }).await;
     assert_eq!(counts(&mut bob).await, (3, 2));
     bob.read(&cid, 2).await;
     assert_eq!(counts(&mut bob).await, (2, 1));
+    // An edit says anew whom its message mentions.
+    let edit = |target, users: &[&String]| Send {
+        mentions: users.iter().map(|user| (*user).clone()).collect(),
+        ..about(EntryType::Edit, target, "you, I mean")
+    };
+    alice.accepted(&cid, edit(4, &[&bob_id])).await;
+    alice.accepted(&cid, edit(3, &[&carol_id])).await;
+    assert_eq!((counts(&mut bob).await, counts(&mut carol).await.1), ((2, 1), 1));
     // What is deleted mentions nobody any more.
+    alice.accepted(&cid, about(EntryType::Deletion, 4, "")).await;
     alice.accepted(&cid, about(EntryType::Deletion, 3, "")).await;
-    assert_eq!((counts(&mut bob).await.1, counts(&mut carol).await.1), (0, 0));
+    assert_eq!((counts(&mut bob).await, counts(&mut carol).await.1), ((0, 0), 0));
 }
 
 async fn marks_are_ones_own(side: Side<'_>) {

@@ -69,6 +69,7 @@ impl World {
             let now = model.conversation().group_version;
             assert!(version == now && send.group_version.is_none_or(|named| named == now), "stale");
             model.take(&entry);
+            model.sent(send);
             assert_eq!(self.told.insert(key, (message_id, seq)), None, "one key, one message");
             self.done.push(Done::Sent(send.clone(), seq));
         }
@@ -188,6 +189,7 @@ impl World {
                     let named = send.group_version.is_none_or(|named| named == now);
                     assert!(version == now && named, "accepted with a stale version");
                     model.take(&entry);
+                    model.sent(&send);
                     let key = key_of(send.conversation, &send.from, &send.key);
                     let told = self.told.insert(key, (entry.message_id, entry.seq));
                     assert_eq!(told, None, "one key, one message");

@@ -5,7 +5,7 @@ use super::{Done, PEOPLE, POLICY, Report, Send, Store, World, accepted, fresh_id
 use crate::change::ChangeRequest;
 use crate::entry::Entry;
 use crate::ids::{ConversationId, Seq};
-use crate::inbox::{InboxCursor, InboxQuery, Item, Shelf};
+use crate::inbox::{Badge, InboxQuery, Item, Place, Shelf};
 use crate::limits::{INBOX_PAGE_MAX, PAGE_ENTRIES_MAX, PINS_MAX};
 use crate::store::Range;
 
@@ -23,11 +23,14 @@ impl World {
         for number in 0..PEOPLE {
             let user = person(self.case, number);
             let mut expected: Vec<Item> =
-                self.models.values().filter_map(|model| model.item(&user)).collect();
-            expected.sort_by_key(|item| std::cmp::Reverse(InboxCursor::after(item)));
-            let query =
-                InboxQuery { shelf: Shelf::All, limit: INBOX_PAGE_MAX, ..InboxQuery::default() };
-            assert_eq!(store.inbox(&user, &query).await.unwrap(), expected, "{user}'s inbox");
+                self.models.values().filter_map(|model| model.item(&user, self.now_ms)).collect();
+            expected.sort_by_key(|item| std::cmp::Reverse(Place::of(item)));
+            let (shelf, limit, now_ms) = (Shelf::All, INBOX_PAGE_MAX, self.now_ms);
+            let query = InboxQuery { shelf, limit, now_ms, ..InboxQuery::default() };
+            let badge = store.badge(&user, self.now_ms).await.unwrap();
+            assert_eq!(badge, badge_of(&expected, self.now_ms), "{user}'s badge");
+            let shown = store.inbox(&user, &query).await.unwrap().items;
+            assert_eq!(shown, expected, "{user}'s inbox");
         }
         let before = self.news[0].id.0[..8].iter().copied().chain([0; 8]).collect::<Vec<u8>>();
         let before = ConversationId::from_slice(&before).unwrap();
@@ -107,6 +110,19 @@ impl World {
         assert_eq!((told, committed.entries), (places, vec![]), "told the first result");
         self.matches(store).await;
     }
+}
+
+/// What an inbox as long as these has in all.
+fn badge_of(items: &[Item], now_ms: u64) -> Badge {
+    let mut badge = Badge::default();
+    for item in items.iter().filter(|item| !item.marks.archived) {
+        badge.mentions += item.mentions;
+        if item.marks.muted_until_ms.is_none_or(|until| until <= now_ms) {
+            badge.unread += item.unread;
+            badge.conversations += u64::from(item.unread > 0 || item.marks.marked_unread);
+        }
+    }
+    badge
 }
 
 async fn whole_log(store: &dyn Store, id: ConversationId) -> Vec<Entry> {

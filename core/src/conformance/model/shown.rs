@@ -49,9 +49,9 @@ impl Model {
         pins
     }
 
-    /// The conversation in a user's inbox; `None`: the user is no member.
+    /// The conversation in a user's inbox at a time; `None`: the user is no member.
     #[must_use]
-    pub fn item(&self, user: &UserId) -> Option<Item> {
+    pub fn item(&self, user: &UserId, now_ms: u64) -> Option<Item> {
         let now = &self.conversation;
         let member = now.member(user)?;
         let own = self.own.get(user).copied().unwrap_or_default();
@@ -60,8 +60,10 @@ impl Model {
             .log
             .iter()
             .filter(|e| e.kind == EntryKind::Message && e.seq > from && e.sender != *user)
+            .filter(|e| !e.body_gone && e.expires_ms.is_none_or(|at| at > now_ms))
             .collect();
-        let mentions = unread.iter().filter(|entry| entry.mentions.contains(user)).count();
+        let mentions =
+            unread.iter().filter(|entry| self.latest(entry).mentions.contains(user)).count();
         let peer = now.members.iter().find(|other| other.user != *user);
         let peer = peer.filter(|_| now.kind == ConversationKind::Direct);
         Some(Item {
@@ -91,10 +93,17 @@ impl Model {
             return None;
         }
         let mut shown = self.log[place(active)].clone();
-        let edits = |entry: &&Entry| entry.kind == EntryKind::Edit && entry.target == Some(active);
-        if let Some(edit) = self.log.iter().rev().find(edits) {
-            (shown.body, shown.body_gone) = (edit.body.clone(), edit.body_gone);
-        }
+        let latest = self.latest(&shown);
+        let (body, gone, mentions) =
+            (latest.body.clone(), latest.body_gone, latest.mentions.clone());
+        (shown.body, shown.body_gone, shown.mentions) = (body, gone, mentions);
         Some(shown)
+    }
+
+    /// What a message says now: its last edit, or itself.
+    fn latest<'a>(&'a self, message: &'a Entry) -> &'a Entry {
+        let edits =
+            |entry: &&Entry| entry.kind == EntryKind::Edit && entry.target == Some(message.seq);
+        self.log.iter().rev().find(edits).unwrap_or(message)
     }
 }

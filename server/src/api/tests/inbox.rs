@@ -14,7 +14,8 @@ async fn conversations_by_latest_activity() {
     world.send(&direct, &[b"one", b"two"]).await;
     let named = Act::Message { reply_to: None, mentions: vec![UserId::new("bob").unwrap()] };
     world.act("alice:phone", &direct, named, b"bob?").await;
-    world.act("alice:phone", &direct, Act::Edit { target: Seq(4) }, b"bob!").await;
+    let edit = Act::Edit { target: Seq(4), mentions: vec![UserId::new("bob").unwrap()] };
+    world.act("alice:phone", &direct, edit, b"bob!").await;
 
     let item = world.get(&format!("/v1/inbox/{direct}"), &bob).await.ok(200);
     for (field, expected) in [
@@ -45,6 +46,14 @@ async fn conversations_by_latest_activity() {
         (&item["unread"], &item["mentions"], &item["read"]),
         (&json!(1), &json!(1), &json!(3))
     );
+
+    // What is unread in all stands on the first page.
+    let page = world.get("/v1/inbox?limit=1", &bob).await.ok(200);
+    let badge = json!({"unread": 1, "mentions": 1, "conversations": 1});
+    assert_eq!(page["badge"], badge);
+    let next = page["next"].as_str().unwrap();
+    let page = world.get(&format!("/v1/inbox?limit=1&cursor={next}"), &bob).await.ok(200);
+    assert_eq!(page["badge"], Value::Null);
 
     // The groups were created after the messages' time, so the direct one is last.
     let order = walk(&world, "/v1/inbox?limit=2", &bob, "conversations", "id").await;

@@ -78,7 +78,7 @@ async fn every_kind_of_entry_is_shown() {
     let bob = UserId::new("bob").unwrap();
     let named = Act::Message { reply_to: Some(one), mentions: vec![bob] };
     for (act, body) in [
-        (Act::Edit { target: one }, &b"one!"[..]),
+        (Act::edit(one), &b"one!"[..]),
         (Act::React { target: one }, b"+"),
         (Act::Pin { target: one }, b""),
         (Act::Pin { target: two }, b""),

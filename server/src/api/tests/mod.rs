@@ -231,6 +231,7 @@ impl World {
             previous_chain: None,
             expires_ms: (body == b"short-lived").then_some(1),
             time_ms: SENT_MS,
+            reads: false,
         };
         self.api.store.commit(&[send], &Policy::default()).await.unwrap().fates[0]
     }

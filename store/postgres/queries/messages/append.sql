@@ -3,7 +3,9 @@
 -- is written when one moved. Arrays are unnested as in conversations/load.sql.
 -- A head moves, or its group version rises, with everything that happens to its conversation, so
 -- what the plan read besides (members, targets, earlier keys) stands too. Heads are locked in the
--- order of their ids.
+-- order of their ids, rows of inboxes after them in the order of their keys ($30 to $32: how far senders
+-- have read by sending). Told with the verdict: where these cursors stood, and how many messages there
+-- were up to what was read, in that order.
 WITH heads AS MATERIALIZED (
     SELECT
         unnest($1::uuid []) AS id,
@@ -67,6 +69,51 @@ events AS (
     INSERT INTO outbox (conversation_id, seq)
     SELECT unnest($11::uuid []), unnest($12::bigint [])
     WHERE (SELECT stands FROM verdict)
+),
+
+-- Never back; what is read is not marked unread any more.
+read AS (
+    INSERT INTO inbox AS i (
+        conversation_id, user_id, delivered_seq, read_seq, archived, marked_unread
+    )
+    SELECT
+        unnest($30::uuid []), unnest($31::text []), unnest($32::bigint []),
+        unnest($32::bigint []), false, false
+    WHERE (SELECT stands FROM verdict)
+    ON CONFLICT (conversation_id, user_id) DO UPDATE SET
+        delivered_seq = greatest(i.delivered_seq, excluded.delivered_seq),
+        read_seq = greatest(i.read_seq, excluded.read_seq),
+        marked_unread = i.marked_unread AND excluded.read_seq <= i.read_seq
+),
+
+-- The rows as they were when the statement began.
+standing AS MATERIALIZED (
+    SELECT
+        r.place,
+        coalesce(i.delivered_seq, 0) AS delivered_seq,
+        coalesce(i.read_seq, 0) AS read_seq,
+        coalesce(m.number, 0) AS number
+    FROM (
+        SELECT
+            unnest($30::uuid []) AS conversation_id,
+            unnest($31::text []) AS user_id,
+            generate_series(1, cardinality($30::uuid [])) AS place
+    ) AS r
+    LEFT JOIN LATERAL (
+        SELECT delivered_seq, read_seq FROM inbox
+        WHERE conversation_id = r.conversation_id AND user_id = r.user_id
+        LIMIT 1
+    ) AS i ON true
+    LEFT JOIN LATERAL (
+        SELECT number FROM messages
+        WHERE conversation_id = r.conversation_id AND seq = i.read_seq
+        LIMIT 1
+    ) AS m ON true
 )
 
-SELECT stands AS "stands!" FROM verdict
+SELECT
+    stands AS "stands!",
+    ARRAY(SELECT delivered_seq FROM standing ORDER BY place) AS "delivered!",
+    ARRAY(SELECT read_seq FROM standing ORDER BY place) AS "read!",
+    ARRAY(SELECT number FROM standing ORDER BY place) AS "numbers!"
+FROM verdict

@@ -9,7 +9,8 @@ SELECT
     t.expires_ms,
     t.body_gone,
     r.repeats AS "repeats!",
-    r.emptied AS "emptied!"
+    r.emptied AS "emptied!",
+    (t.mentions IS NOT NULL OR n.named IS NOT NULL) AS "named!"
 FROM (
     SELECT
         unnest($1::bigint []) AS place,
@@ -20,7 +21,7 @@ FROM (
         unnest($6::bigint []) AS since_ms
 ) AS s
 CROSS JOIN LATERAL (
-    SELECT kind, sender, time_ms, expires_ms, body_gone FROM messages
+    SELECT kind, sender, time_ms, expires_ms, body_gone, mentions FROM messages
     WHERE conversation_id = s.conversation_id AND seq = s.seq
     LIMIT 1
 ) AS t
@@ -36,3 +37,10 @@ CROSS JOIN LATERAL (
         LIMIT $7
     ) AS e
 ) AS r
+LEFT JOIN LATERAL (
+    SELECT true AS named FROM messages
+    WHERE
+        conversation_id = s.conversation_id AND target_seq = s.seq AND kind = 3
+        AND mentions IS NOT NULL
+    LIMIT 1
+) AS n ON true

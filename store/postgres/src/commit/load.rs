@@ -157,6 +157,7 @@ async fn load_targets(
             gone: row.body_gone,
             repeats: u32::try_from(row.repeats).unwrap_or(u32::MAX),
             emptied: u32::try_from(row.emptied).unwrap_or(u32::MAX),
+            named: row.named,
         };
         loaded.targets.insert(place, target);
     }

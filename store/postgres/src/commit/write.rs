@@ -3,9 +3,10 @@
 
 use std::collections::HashMap;
 
-use godwit_core::commit::{Head, Plan, StoredKey};
+use godwit_core::commit::{Head, Plan, ReadTo, Stood, StoredKey};
 use godwit_core::entry::{ChainHash, Entry};
 use godwit_core::ids::{ConversationId, Seq, UserId};
+use godwit_core::receipt::Cursors;
 use godwit_core::store::Error;
 use godwit_core::stored::{mentions_text, signed};
 use sqlx::{Connection as _, PgConnection};
@@ -38,23 +39,25 @@ pub(crate) struct Moved {
     pub(crate) head: Head,
 }
 
-/// Writes a plan of sends. Returns whether its heads still stood; if not, nothing was written.
+/// Writes a plan of sends. Returns where the cursors of those who have read by sending stood before;
+/// `None`: a head stood elsewhere, and nothing was written.
 pub(super) async fn plan(
     connection: &mut PgConnection,
     plan: &Plan,
     heads: &[Moved],
-) -> Result<bool, sqlx::Error> {
-    if plan.erase.is_empty() {
-        return write(connection, &plan.entries, heads).await;
+) -> Result<Option<Vec<Stood>>, sqlx::Error> {
+    if plan.erase.is_empty() && plan.renamed.is_empty() {
+        return write(connection, &plan.entries, heads, &plan.read).await;
     }
     let mut tx = connection.begin().await?;
-    if !write(&mut tx, &plan.entries, heads).await? {
+    let Some(before) = write(&mut tx, &plan.entries, heads, &plan.read).await? else {
         tx.rollback().await?;
-        return Ok(false);
-    }
+        return Ok(None);
+    };
+    rename(&mut tx, &plan.renamed).await?;
     erase(&mut tx, &plan.erase).await?;
     tx.commit().await?;
-    Ok(true)
+    Ok(Some(before))
 }
 
 /// The heads that a plan of sends moves, and where they were `found`.
@@ -74,20 +77,25 @@ pub(crate) async fn append(
     entries: &[(Entry, StoredKey)],
     heads: &[Moved],
 ) -> Result<bool, Error> {
-    write(connection, entries, heads).await.map_err(from_driver)
+    let before = write(connection, entries, heads, &[]).await.map_err(from_driver)?;
+    Ok(before.is_some())
 }
 
 async fn write(
     connection: &mut PgConnection,
     entries: &[(Entry, StoredKey)],
     heads: &[Moved],
-) -> Result<bool, sqlx::Error> {
+    read: &[ReadTo],
+) -> Result<Option<Vec<Stood>>, sqlx::Error> {
     let h = HeadArrays::of(heads);
     let e = EntryArrays::of(entries);
     let m = MentionArrays::of(entries);
+    let readers: Vec<&str> = read.iter().map(|to| to.from.user.as_str()).collect();
+    let read_in: Vec<Uuid> = read.iter().map(|to| column(to.conversation)).collect();
+    let read_to: Vec<i64> = read.iter().map(|to| signed(to.seq.0)).collect();
     // All rows are awaited, not only the first: outside of a transaction Postgres commits after
     // its last row, and says so by the end of the answer.
-    let verdict = sqlx::query_file_scalar!(
+    let verdict = sqlx::query_file!(
         "queries/messages/append.sql",
         &h.ids,
         &h.found_seqs,
@@ -118,10 +126,20 @@ async fn write(
         &m.users as &[&str],
         &m.seqs,
         &e.fingerprints as &[Option<i64>],
+        &read_in,
+        &readers as &[&str],
+        &read_to,
     )
     .fetch_all(connection)
     .await?;
-    Ok(verdict == [true])
+    let Some(verdict) = verdict.first().filter(|verdict| verdict.stands) else { return Ok(None) };
+    let count = |value: &i64| u64::try_from(*value).unwrap_or_default();
+    let standing = verdict.delivered.iter().zip(&verdict.read).zip(&verdict.numbers);
+    let stood = standing.map(|((delivered, read), number)| Stood {
+        cursors: Cursors { delivered: Seq(count(delivered)), read: Seq(count(read)) },
+        number: count(number),
+    });
+    Ok(Some(stood.collect()))
 }
 
 /// The first parameters of `messages/append`.
@@ -215,7 +233,8 @@ struct MentionArrays<'a> {
 impl<'a> MentionArrays<'a> {
     fn of(entries: &'a [(Entry, StoredKey)]) -> Self {
         let mut mentions = Self::default();
-        for (entry, _) in entries {
+        // Those of an edit are its message's: see `rename`.
+        for (entry, _) in entries.iter().filter(|(entry, _)| entry.target.is_none()) {
             let mut users: Vec<&UserId> =
                 entry.mentions.iter().filter(|user| **user != entry.sender).collect();
             users.sort();
@@ -228,6 +247,36 @@ impl<'a> MentionArrays<'a> {
         }
         mentions
     }
+}
+
+/// Notes whom edited messages name now, in place of whom they named.
+async fn rename(
+    connection: &mut PgConnection,
+    renamed: &[(ConversationId, Seq, Vec<UserId>)],
+) -> Result<(), sqlx::Error> {
+    if renamed.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<Uuid> = renamed.iter().map(|(id, ..)| column(*id)).collect();
+    let seqs: Vec<i64> = renamed.iter().map(|(_, seq, _)| signed(seq.0)).collect();
+    sqlx::query_file!("queries/mentions/erase.sql", &ids, &seqs).execute(&mut *connection).await?;
+    let mut now = MentionArrays::default();
+    for (id, seq, users) in renamed {
+        for user in users {
+            now.conversations.push(column(*id));
+            now.users.push(user.as_str());
+            now.seqs.push(signed(seq.0));
+        }
+    }
+    sqlx::query_file!(
+        "queries/mentions/put.sql",
+        &now.conversations,
+        &now.users as &[&str],
+        &now.seqs
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 /// Empties deleted messages and their edits, and forgets whom they mention.

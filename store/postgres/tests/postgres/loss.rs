@@ -2,9 +2,12 @@
 //! forks, nothing is skipped, commits go on.
 
 use godwit_core::conformance::support::{
-    NOW, accepted, behind, checked_log, cid, commit_one, group, keep, opening, say, send, start, to,
+    NOW, accepted, behind, checked_log, cid, commit_one, group, keep, opening, reached, report,
+    say, send, start, to,
 };
 use godwit_core::cursor::{Feed, Scope};
+use godwit_core::ids::Seq;
+use godwit_core::inbox::Inboxes as _;
 use godwit_core::store::{Prune, Store};
 
 use crate::{OPTIONS, connect, fresh};
@@ -52,6 +55,7 @@ async fn a_cursor_above_the_head_is_mended() {
         for device in ["bob:d", "bob:e"] {
             fresh.move_cursors(&[to(device, Feed::Log, cid(number), 9)]).await.unwrap();
         }
+        report(&fresh.store, "bob", &[reached(cid(number), 9, 8)]).await.unwrap();
     }
     let _ = fresh.database.ask("UPDATE conversations SET head_seq = 5");
     assert_eq!(behind(&fresh.store, "bob:d", Feed::Log).await, []);
@@ -60,7 +64,10 @@ async fn a_cursor_above_the_head_is_mended() {
     };
     assert_eq!(fresh.database.ask(&at("d")), "5,5");
     assert_eq!(fresh.database.ask(&at("e")), "9,9");
-    assert_eq!(fresh.mend_cursors().await.unwrap(), 2);
+    // Those of the other device, and the user's own.
+    assert_eq!(fresh.mend_cursors().await.unwrap(), 2 + 2);
+    let receipts = fresh.receipts(cid(2)).await.unwrap();
+    assert_eq!((receipts[0].cursors.delivered, receipts[0].cursors.read), (Seq(5), Seq(5)));
     assert_eq!(fresh.database.ask(&at("e")), "5,5");
     assert_eq!(fresh.mend_cursors().await.unwrap(), 0);
 }

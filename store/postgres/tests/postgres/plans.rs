@@ -30,8 +30,8 @@ const PLANS: &[(&str, &str, &[&str])] = &[
         "uuid[], bigint[], bigint[], bytea[], bigint[], bytea[], bigint[], bigint[], bigint[], bigint[],
          uuid[], bigint[], uuid[], smallint[], text[], text[], text[], bigint[], bytea[], bigint[],
          bigint[], bigint[], text[], bigint[], bytea[], uuid[], text[], bigint[],
-         bigint[]",
-        &["conversations_pk"],
+         bigint[], uuid[], text[], bigint[]",
+        &["conversations_pk", "inbox_pk"],
     ),
     (
         include_str!("../../queries/messages/targets.sql"),
@@ -82,8 +82,10 @@ const PLANS: &[(&str, &str, &[&str])] = &[
     ),
     (
         include_str!("../../queries/inbox/page.sql"),
-        "text, uuid, uuid, boolean, boolean, bigint, uuid, bigint, bigint",
+        "text, uuid, uuid, boolean, boolean, bigint, uuid, bigint, bigint, bigint, bigint, bigint,
+         bigint, bigint",
         &[
+            "messages_gone",
             "members_present_by_user",
             "conversations_pk",
             "inbox_pk",
@@ -92,6 +94,28 @@ const PLANS: &[(&str, &str, &[&str])] = &[
             "mentions_pk",
             "details_pk",
         ],
+    ),
+    (
+        include_str!("../../queries/inbox/badge.sql"),
+        "text, bigint, bigint, bigint, bigint, bigint",
+        &[
+            "messages_gone",
+            "members_present_by_user",
+            "conversations_pk",
+            "inbox_pk",
+            "messages_pk",
+            "mentions_pk",
+        ],
+    ),
+    (
+        include_str!("../../queries/cursors/mend_all.sql"),
+        "uuid, bigint",
+        &["conversations_pk", "cursors_pk", "inbox_pk"],
+    ),
+    (
+        include_str!("../../queries/mentions/check.sql"),
+        "uuid[], bigint",
+        &["messages_by_target", "mentions_pk"],
     ),
     (
         include_str!("../../queries/inbox/load_cursors.sql"),
@@ -212,7 +236,7 @@ async fn ground(fresh: &Fresh) {
         let target = Seq(1);
         let batch = [
             named,
-            about("edit", Act::Edit { target }),
+            about("edit", Act::edit(target)),
             about("react", Act::React { target }),
             about("pin", Act::Pin { target }),
         ];

@@ -1,36 +1,54 @@
 -- A page of a user's inbox: the user's conversations between ?2 and ?3 on a shelf (?4: archived or
--- not; null: both), after the place (?5, ?6, ?7; null: from the top), at most ?8. What costs more
--- than a sorted row is read for the page alone. ?9: entries looked through for one's own messages.
+-- not; null: both), after the place (?5, ?6, ?7; null: from the top), at most ?8, in the order of the
+-- moment ?10: of a conversation that was active since, the last activity of before counts, looked for in
+-- ?13 entries. What costs more than a sorted row is read for the page alone.
+-- Unread is a subtraction of numbers, less what nobody can read any more or the user has said: among
+-- the newest ?9 entries exactly at the moment ?11, below them what is gone, at most ?12. Mentions are
+-- counted up to ?14.
 WITH page AS MATERIALIZED (
-    SELECT
-        c.id,
-        c.kind,
-        c.head_seq,
-        c.head_chain,
-        c.group_version,
-        c.number,
-        c.active_seq,
-        c.active_ms,
-        m.role,
-        m.tag,
-        m.visible_seq,
-        max(coalesce(i.read_seq, 0), m.joined_seq) AS seen_seq,
-        coalesce(i.delivered_seq, 0) AS delivered_seq,
-        coalesce(i.read_seq, 0) AS read_seq,
-        i.muted_until_ms,
-        coalesce(i.archived, 0) AS archived,
-        i.pinned_ms,
-        i.pinned_ms IS NOT NULL AS pinned,
-        coalesce(i.marked_unread, 0) AS marked_unread
-    FROM members AS m
-    CROSS JOIN conversations AS c ON c.id = m.conversation_id
-    LEFT JOIN inbox AS i ON i.conversation_id = m.conversation_id AND i.user_id = m.user_id
-    WHERE
-        m.user_id = ?1 AND m.left_seq IS NULL
-        AND m.conversation_id >= ?2 AND m.conversation_id <= ?3
-        AND (?4 IS NULL OR coalesce(i.archived, 0) = ?4)
-        AND (?5 IS NULL OR (i.pinned_ms IS NOT NULL, c.active_ms, c.id) < (?5, ?6, ?7))
-    ORDER BY i.pinned_ms IS NOT NULL DESC, c.active_ms DESC, c.id DESC
+    SELECT * FROM (
+        SELECT
+            c.id,
+            c.kind,
+            c.head_seq,
+            c.head_chain,
+            c.group_version,
+            c.number,
+            c.active_seq,
+            c.active_ms,
+            m.role,
+            m.tag,
+            m.visible_seq,
+            min(max(coalesce(i.read_seq, 0), m.joined_seq), c.head_seq) AS seen_seq,
+            coalesce(i.delivered_seq, 0) AS delivered_seq,
+            coalesce(i.read_seq, 0) AS read_seq,
+            i.muted_until_ms,
+            coalesce(i.archived, 0) AS archived,
+            i.pinned_ms,
+            coalesce(i.marked_unread, 0) AS marked_unread,
+            coalesce(i.pinned_ms <= ?10, 0) AS place_pinned,
+            CASE
+                WHEN c.active_ms <= ?10 THEN c.active_ms
+                ELSE coalesce((
+                    SELECT a.time_ms FROM messages AS a
+                    WHERE
+                        a.conversation_id = c.id AND a.seq < c.active_seq
+                        AND a.seq >= c.active_seq - ?13
+                        AND a.kind IN (1, 2, 6) AND a.time_ms <= ?10
+                    ORDER BY a.seq DESC
+                    LIMIT 1
+                ), CASE WHEN c.created_ms <= ?10 AND c.active_seq <= ?13 THEN c.created_ms END, 0)
+            END AS place_ms
+        FROM members AS m
+        CROSS JOIN conversations AS c ON c.id = m.conversation_id
+        LEFT JOIN inbox AS i ON i.conversation_id = m.conversation_id AND i.user_id = m.user_id
+        WHERE
+            m.user_id = ?1 AND m.left_seq IS NULL
+            AND m.conversation_id >= ?2 AND m.conversation_id <= ?3
+            AND (?4 IS NULL OR coalesce(i.archived, 0) = ?4)
+    )
+    WHERE ?5 IS NULL OR (place_pinned, place_ms, id) < (?5, ?6, ?7)
+    ORDER BY place_pinned DESC, place_ms DESC, id DESC
     LIMIT ?8
 )
 
@@ -50,6 +68,8 @@ SELECT
     page.archived AS "archived!: bool",
     page.pinned_ms AS "pinned_ms?: i64",
     page.marked_unread AS "marked_unread!: bool",
+    page.place_pinned AS "place_pinned!: bool",
+    page.place_ms AS "place_ms!: i64",
     coalesce(d.title, '') AS "title!: String",
     CASE page.kind WHEN 1 THEN (
         SELECT o.user_id FROM members AS o
@@ -66,11 +86,29 @@ SELECT
         SELECT count(*) FROM messages AS o
         WHERE
             o.conversation_id = page.id AND o.seq > max(page.seen_seq, page.head_seq - ?9)
-            AND o.kind = 1 AND o.sender = ?1
+            AND o.kind = 1
+            AND (o.sender = ?1 OR o.body_gone = 1 OR coalesce(o.expires_ms <= ?11, 0))
+    ) - (
+        SELECT count(*)
+        FROM (
+            SELECT 1 FROM messages AS g INDEXED BY messages_gone
+            WHERE
+                g.conversation_id = page.id AND g.seq > page.seen_seq
+                AND g.seq <= page.head_seq - ?9 AND g.kind = 1 AND g.body_gone = 1
+            LIMIT ?12
+        )
     ) AS "unread!: i64",
     (
-        SELECT count(*) FROM mentions AS n
-        WHERE n.conversation_id = page.id AND n.user_id = ?1 AND n.seq > page.seen_seq
+        SELECT count(*)
+        FROM (
+            SELECT n.seq FROM mentions AS n
+            WHERE n.conversation_id = page.id AND n.user_id = ?1 AND n.seq > page.seen_seq
+            ORDER BY n.seq DESC
+            LIMIT ?14
+        ) AS named
+        CROSS JOIN messages AS q
+            ON q.conversation_id = page.id AND q.seq = named.seq AND q.body_gone = 0
+            AND (q.expires_ms IS NULL OR q.expires_ms > ?11)
     ) AS "mentions!: i64",
     v.seq AS "seq?: i64",
     v.message_id AS "message_id?: Vec<u8>",
@@ -81,7 +119,7 @@ SELECT
     v.chain AS "chain?: Vec<u8>",
     v.reply_to AS "reply_to?: i64",
     v.target_seq AS "target_seq?: i64",
-    v.mentions AS "named?: String",
+    CASE WHEN e.seq IS NULL THEN v.mentions ELSE e.mentions END AS "named?: String",
     v.number AS "number?: i64",
     v.expires_ms AS "expires_ms?: i64",
     coalesce(e.body_gone, v.body_gone) AS "body_gone?: bool",
@@ -95,4 +133,4 @@ LEFT JOIN messages AS e
         SELECT max(x.seq) FROM messages AS x INDEXED BY messages_by_target
         WHERE x.conversation_id = page.id AND x.target_seq = page.active_seq AND x.kind = 3
     )
-ORDER BY page.pinned DESC, page.active_ms DESC, page.id DESC
+ORDER BY page.place_pinned DESC, page.place_ms DESC, page.id DESC

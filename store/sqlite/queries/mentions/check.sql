@@ -1,14 +1,27 @@
 -- Rows that are due and lack (1), and rows that are not due (0), at most ?2. Due is who is named by
--- a message of another, unless the user has left since.
+-- a message of another (by its last edit, 3, if there is one), unless the user has left since.
 WITH due AS (
     SELECT DISTINCT CAST(u.value AS TEXT) AS user_id, m.seq
-    FROM messages AS m
+    FROM (
+        SELECT
+            o.seq,
+            o.sender,
+            coalesce(e.seq, o.seq) AS said_seq,
+            CASE WHEN e.seq IS NULL THEN o.mentions ELSE e.mentions END AS mentions
+        FROM messages AS o
+        LEFT JOIN messages AS e
+            ON e.conversation_id = ?1 AND e.seq = (
+                SELECT max(x.seq) FROM messages AS x INDEXED BY messages_by_target
+                WHERE x.conversation_id = ?1 AND x.target_seq = o.seq AND x.kind = 3
+            )
+        WHERE o.conversation_id = ?1 AND o.kind = 1
+    ) AS m
     CROSS JOIN json_each('["' || replace(m.mentions, ' ', '","') || '"]') AS u
     WHERE
-        m.conversation_id = ?1 AND m.mentions IS NOT NULL AND u.value <> m.sender
+        m.mentions IS NOT NULL AND u.value <> m.sender
         AND NOT EXISTS (
             SELECT 1 FROM members AS s
-            WHERE s.conversation_id = ?1 AND s.user_id = u.value AND s.left_seq > m.seq
+            WHERE s.conversation_id = ?1 AND s.user_id = u.value AND s.left_seq > m.said_seq
         )
 )
 

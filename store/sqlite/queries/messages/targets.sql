@@ -28,7 +28,13 @@ SELECT
             LIMIT ?3
         ) AS made
         WHERE made.emptied
-    ) AS "emptied!: i64"
+    ) AS "emptied!: i64",
+    t.mentions IS NOT NULL OR EXISTS (
+        SELECT 1 FROM messages AS e INDEXED BY messages_by_target
+        WHERE
+            e.conversation_id = t.conversation_id AND e.target_seq = t.seq AND e.kind = 3
+            AND e.mentions IS NOT NULL
+    ) AS "named!: bool"
 FROM json_each(?1) AS j
 CROSS JOIN messages AS t
     ON t.conversation_id = substr(?2, j.value ->> 0, 16) AND t.seq = j.value ->> 2

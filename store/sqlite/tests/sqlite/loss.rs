@@ -3,9 +3,12 @@
 use std::time::{Duration, Instant};
 
 use godwit_core::conformance::support::{
-    NOW, accepted, behind, checked_log, cid, commit_one, group, keep, say, send, start, to,
+    NOW, accepted, behind, checked_log, cid, commit_one, group, keep, reached, report, say, send,
+    start, to,
 };
 use godwit_core::cursor::{Feed, Scope};
+use godwit_core::ids::Seq;
+use godwit_core::inbox::Inboxes as _;
 use godwit_core::policy::Policy;
 use godwit_core::store::{Error, Holder, Prune, Store};
 use godwit_store_sqlite::SqliteStore;
@@ -96,10 +99,14 @@ async fn a_cursor_above_the_head_is_mended() {
         for device in ["bob:d", "bob:e"] {
             fresh.move_cursors(&[to(device, Feed::Log, cid(number), 9)]).await.unwrap();
         }
+        report(&fresh.store, "bob", &[reached(cid(number), 9, 8)]).await.unwrap();
     }
     outside(&fresh, "UPDATE conversations SET head_seq = 5").await;
     assert_eq!(behind(&fresh.store, "bob:d", Feed::Log).await, []);
-    assert_eq!(fresh.mend_cursors().await.unwrap(), 2, "those of the other device");
+    // Those of the other device, and the user's own.
+    assert_eq!(fresh.mend_cursors().await.unwrap(), 2 + 2);
+    let receipts = fresh.receipts(cid(2)).await.unwrap();
+    assert_eq!((receipts[0].cursors.delivered, receipts[0].cursors.read), (Seq(5), Seq(5)));
     assert_eq!(fresh.mend_cursors().await.unwrap(), 0);
     outside(&fresh, "UPDATE conversations SET head_seq = 7").await;
     for device in ["bob:d", "bob:e"] {

@@ -102,7 +102,26 @@ const PLANS: &[(&str, &str, &[&str])] = plans! {
         "SEARCH r USING PRIMARY KEY (conversation_id=? AND seq=?)",
         "SEARCH o USING PRIMARY KEY (conversation_id=? AND seq>?)",
         "SEARCH n USING PRIMARY KEY (conversation_id=? AND user_id=? AND seq>?)",
+        "SEARCH q USING PRIMARY KEY (conversation_id=? AND seq=?)",
+        "SEARCH g USING COVERING INDEX messages_gone (conversation_id=? AND seq>? AND seq<?)",
+        "SEARCH a USING PRIMARY KEY (conversation_id=? AND seq>? AND seq<?)",
     ]
+    "inbox/badge": [
+        "INDEX members_present_by_user (user_id=?)",
+        "SEARCH c USING PRIMARY KEY (id=?)",
+        "SEARCH i USING PRIMARY KEY (conversation_id=? AND user_id=?)",
+        "SEARCH r USING PRIMARY KEY (conversation_id=? AND seq=?)",
+        "SEARCH o USING PRIMARY KEY (conversation_id=? AND seq>?)",
+        "SEARCH n USING PRIMARY KEY (conversation_id=? AND user_id=? AND seq>?)",
+        "SEARCH q USING PRIMARY KEY (conversation_id=? AND seq=?)",
+        "SEARCH g USING COVERING INDEX messages_gone (conversation_id=? AND seq>? AND seq<?)",
+    ]
+    "inbox/standing": [
+        "SEARCH i USING PRIMARY KEY (conversation_id=? AND user_id=?)",
+        "SEARCH r USING PRIMARY KEY (conversation_id=? AND seq=?)",
+    ]
+    "inbox/mend_all": ["SEARCH inbox USING PRIMARY KEY (conversation_id>?)"]
+    "mentions/check": ["COVERING INDEX messages_by_target (conversation_id=? AND target_seq=? AND kind=?)"]
     "inbox/load_cursors": [
         "SEARCH c USING PRIMARY KEY (id=?)",
         "SEARCH m USING PRIMARY KEY (conversation_id=? AND user_id=?)",
