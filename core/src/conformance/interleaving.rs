@@ -10,13 +10,13 @@ use std::collections::{BTreeMap, HashMap};
 use bytes::Bytes;
 
 use super::model::Model;
-use super::support::{NOW, accepted, fresh_id};
+use super::support::{NOW, accepted, checked_log, fresh_id};
 use crate::change::{Ask, ChangeRequest, DetailsChange};
 use crate::commit::{Act, Fate, Send, SendKey};
 use crate::entry::Entry;
-use crate::ids::{ClientMessageId, ConversationId, Identity, MessageId, Seq, UserId};
+use crate::ids::{ClientMessageId, ConversationId, DeviceId, Identity, MessageId, Seq, UserId};
 use crate::inbox::MarksChange;
-use crate::membership::{ConversationKind, Details, History, NewConversation, Role};
+use crate::membership::{ConversationKind, Details, Founding, History, NewConversation, Role};
 use crate::policy::{Policy, Strangers};
 use crate::receipt::{Place, Report};
 use crate::store::{Prune, Store};
@@ -122,7 +122,7 @@ pub struct World {
 }
 
 impl World {
-    /// Two empty conversations that no other case has, of people whom no other case has.
+    /// Two new conversations that no other case has, of people whom no other case has.
     pub async fn begin(store: &dyn Store, case: u64) -> Self {
         let id = |last: u8| {
             let mut bytes = [last; 16];
@@ -137,14 +137,23 @@ impl World {
                 .collect(),
             details: Details::default(),
             time_ms: NOW,
-            founding: None,
+            // Logs of before begin empty.
+            founding: (case.is_multiple_of(2)).then(|| {
+                let device = DeviceId::new("d").unwrap();
+                let by = Identity { user: person(case, 0), device };
+                Founding { by, message_id: fresh_id() }
+            }),
         };
         let news =
             [new(id(1), ConversationKind::Group, 3), new(id(2), ConversationKind::Direct, 2)];
         let mut models = BTreeMap::new();
         for new in &news {
-            let model = Model::new(new);
-            assert_eq!(store.create(new).await.unwrap(), *model.conversation());
+            let mut model = Model::new(new);
+            let made = store.create(new).await.unwrap();
+            for entry in checked_log(store, new.id).await {
+                model.take(&entry);
+            }
+            assert_eq!(made, *model.conversation());
             models.insert(new.id, model);
         }
         Self { case, news, models, done: Vec::new(), told: HashMap::new(), now_ms: NOW }

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use godwit_bridge::Options;
+use godwit_core::bus::Control as _;
 use godwit_core::edge::Begun;
-use godwit_core::ids::{ConversationId, UserId};
-use godwit_core::membership::{ConversationKind, Details, NewConversation, Role};
-use godwit_core::store::Store as _;
+use godwit_core::ids::{ConversationId, MessageId, Seq, UserId};
+use godwit_core::membership::{ConversationKind, Details, Founding, NewConversation, Role};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 
@@ -99,8 +99,8 @@ impl Ground {
         format!("k{}", self.keys)
     }
 
-    /// A group of alice, bob and carol that is new.
-    async fn group(&mut self) {
+    /// Alice makes a new group of hers, bob's and carol's; its creation may be announced to nobody.
+    async fn group(&mut self, lost: bool) {
         self.groups += 1;
         let id = ConversationId((u128::from(self.groups) << 64 | 1).to_be_bytes());
         let member = |name| (UserId::new(name).expect("a user"), Role::Member);
@@ -110,21 +110,26 @@ impl Ground {
             members: vec![member("alice"), member("bob"), member("carol")],
             details: Details::default(),
             time_ms: 1,
-            founding: None,
+            founding: Some(Founding {
+                by: identity("alice:phone"),
+                message_id: MessageId(id.0.map(|byte| byte ^ 0xff)),
+            }),
         };
-        self.world.store.create(&new).await.expect("a conversation");
+        self.world.bus.will([lost]);
+        let made = self.world.bridge.create(&new, None).await.expect("an answer");
+        assert_eq!(made.expect("a conversation").head_seq, Seq(1));
         self.world.conversation = id;
     }
 
-    /// Plays a history. What bob's device got over all its connections, what carol's got, and how
-    /// much there was.
-    async fn play(&mut self, steps: &[Step]) -> (Vec<u64>, Vec<u64>, u64) {
-        self.group().await;
-        let topic = format!("m/{}", self.world.conversation);
+    /// Plays a history, which begins with a creation. What bob's device got over all its connections,
+    /// what carol's got, and the last place.
+    async fn play(&mut self, lost: bool, steps: &[Step]) -> (Vec<u64>, Vec<u64>, u64) {
         let alice = Connected::new(&self.world, "alice:phone", 100, 0).await;
         let live = Connected::new(&self.world, "carol:phone", 3, 0).await;
         let mut kept = Connected::new(&self.world, "bob:phone", 3, 3600).await;
-        let (mut arrived, mut sent) = (Vec::new(), 0);
+        self.group(lost).await;
+        let topic = format!("m/{}", self.world.conversation);
+        let (mut arrived, mut last) = (Vec::new(), 1);
         for step in steps {
             match step {
                 Step::Send { faults, lost } => {
@@ -132,7 +137,7 @@ impl Ground {
                     self.store.will(faults);
                     let key = self.key();
                     self.send(&alice, &key).await;
-                    sent += 1;
+                    last += 1;
                 }
                 Step::Burst(count) => {
                     self.world.bus.will((0..*count).map(|n| n % 2 == 0));
@@ -145,7 +150,7 @@ impl Ground {
                         let fate = alice.device.fate(ticket).await;
                         assert!(matches!(fate, Fate::Committed { .. }), "{key}: {fate:?}");
                     }
-                    sent += u64::from(*count);
+                    last += u64::from(*count);
                 }
                 Step::Forget => self.world.bridge.forget_routes(),
                 Step::Resume { gone_ms } => {
@@ -160,11 +165,9 @@ impl Ground {
                 Step::Wait(ms) => tokio::time::sleep(Duration::from_millis(*ms)).await,
             }
         }
-        if sent > 0 {
-            live.device.received_until(&topic, sent).await;
-            if !arrived.contains(&sent) {
-                kept.device.received_until(&topic, sent).await;
-            }
+        live.device.received_until(&topic, last).await;
+        if !arrived.contains(&last) {
+            kept.device.received_until(&topic, last).await;
         }
         // What would come twice comes by now.
         tokio::time::sleep(Duration::from_millis(15)).await;
@@ -175,7 +178,7 @@ impl Ground {
             ended.begun.session.closed(0).await;
         }
         kept.begun.session.closed(0).await;
-        (arrived, heard, sent)
+        (arrived, heard, last)
     }
 
     /// Sends, and once more with the same key, until the place is known.
@@ -201,11 +204,11 @@ fn each_acknowledged_message_arrives_once_and_in_order() {
     let cases = std::env::var("PROPTEST_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(40);
     // The histories are not shrunk: what went wrong depends on the time, too.
     let config = ProptestConfig { cases, max_shrink_iters: 0, ..ProptestConfig::default() };
-    let histories = prop::collection::vec(step(), 1..14);
+    let histories = (any::<bool>(), prop::collection::vec(step(), 0..14));
     let ground = std::cell::RefCell::new(&mut ground);
-    let result = TestRunner::new(config).run(&histories, |steps| {
-        let (kept, live, sent) = runtime.block_on(ground.borrow_mut().play(&steps));
-        let all: Vec<u64> = (1..=sent).collect();
+    let result = TestRunner::new(config).run(&histories, |(lost, steps)| {
+        let (kept, live, last) = runtime.block_on(ground.borrow_mut().play(lost, &steps));
+        let all: Vec<u64> = (1..=last).collect();
         prop_assert_eq!(&live, &all, "the live device");
         prop_assert_eq!(kept, all, "the kept device");
         Ok(())
