@@ -12,7 +12,7 @@ use sha2::{Digest as _, Sha256};
 use crate::entry::{ChainHash, Entry, EntryKind};
 use crate::ids::{ClientMessageId, ConversationId, Identity, MessageId, Seq, UserId};
 use crate::limits::REACTIONS_WINDOW_MS;
-use crate::membership::{ConversationKind, Role};
+use crate::membership::{Conversation, ConversationKind, Role};
 use crate::receipt::Cursors;
 
 mod plan;
@@ -246,6 +246,22 @@ pub struct Head {
     pub kind: ConversationKind,
     /// Messages disappear after so many seconds.
     pub expiry_s: Option<u32>,
+}
+
+impl Head {
+    /// The head of a conversation as it was read.
+    #[must_use]
+    pub fn of(conversation: &Conversation) -> Self {
+        Self {
+            seq: conversation.head_seq,
+            chain: conversation.head_chain,
+            group_version: conversation.group_version,
+            number: conversation.number,
+            active: (conversation.active_seq, conversation.active_ms),
+            kind: conversation.kind,
+            expiry_s: conversation.details.expiry_s,
+        }
+    }
 }
 
 /// A sender as a member.

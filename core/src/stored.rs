@@ -8,12 +8,16 @@ use bytes::Bytes;
 use crate::cursor::Subscription;
 use crate::entry::{ChainHash, Entry, EntryKind};
 use crate::ids::{ConversationId, DeviceId, MessageId, Seq, UserId};
-use crate::membership::{Conversation, ConversationKind, Details, History, Left, Member, Role};
+use crate::membership::{
+    Conversation, ConversationKind, Details, History, Left, Member, Role, Stay,
+};
 use crate::store::Error;
 
 mod item;
+mod people;
 
 pub use item::{ItemColumns, marks};
+pub use people::{DeviceColumns, NoticeColumns, UserColumns};
 
 /// What a store says in the log of cursors that it takes back.
 pub const ABOVE_HEAD: &str = "cursors stood above the end of their logs and were taken back to it: the \
@@ -257,6 +261,11 @@ impl MemberColumns {
             tag: tag(self.tag)?,
             blocked: self.blocked,
         })
+    }
+
+    /// The member's stay, which the entry at `left_seq` ends, if it is over.
+    pub fn stay(self, left_seq: Option<i64>) -> Result<Stay, Error> {
+        Ok(Stay { member: self.member()?, left_seq: left_seq.map(seq).transpose()? })
     }
 }
 

@@ -1,7 +1,8 @@
 use super::*;
 use crate::entry::ChainHash;
 use crate::ids::DeviceId;
-use crate::membership::Details;
+use crate::limits::EXPIRY_S_MAX;
+use crate::membership::{Conversation, Details, Member};
 use proptest::prelude::*;
 
 fn user(name: &str) -> UserId {

@@ -36,22 +36,18 @@ pub(crate) async fn change(
         return Ok(Err(Refused::Unknown));
     };
     if let Some(entry) = earlier {
-        let (now, first) =
-            (request.fingerprint(), asked_under(&mut tx, request.conversation, &from, &key).await?);
-        return Ok(match (now, first) {
-            (Some(now), Some(first)) if now != first => Err(Refused::KeyReused),
-            _ => Ok((entry, before)),
-        });
+        let first = asked_under(&mut tx, request.conversation, &from, &key).await?;
+        return Ok(request.repeats(first).map(|()| (entry, before)));
     }
     let change = match decide(&before, request) {
         Ok(change) => change,
         Err(refused) => return Ok(Err(refused)),
     };
-    let found = Found::of(&head(&before));
+    let found = Found::of(&Head::of(&before));
     let (entry, after) = apply(before, &change, request);
     write(&mut tx, &entry, &change, &after).await?;
     let entries = [(entry, StoredKey { text: key, fingerprint: request.fingerprint() })];
-    let moved = Moved { conversation: after.id, found, head: head(&after) };
+    let moved = Moved { conversation: after.id, found, head: Head::of(&after) };
     if !append(&mut tx, &entries, &[moved]).await? {
         return Err(stored::broken("head (it moved under its lock)"));
     }
@@ -59,18 +55,6 @@ pub(crate) async fn change(
     tx.commit().await.map_err(from_driver)?;
     let [(entry, _)] = entries;
     Ok(Ok((entry, after)))
-}
-
-fn head(conversation: &Conversation) -> Head {
-    Head {
-        seq: conversation.head_seq,
-        chain: conversation.head_chain,
-        group_version: conversation.group_version,
-        number: conversation.number,
-        active: (conversation.active_seq, conversation.active_ms),
-        kind: conversation.kind,
-        expiry_s: conversation.details.expiry_s,
-    }
 }
 
 /// Writes what a change is besides its entry, which tells of it, and its head.

@@ -6,44 +6,21 @@ use godwit_core::ids::{Identity, UserId};
 use godwit_core::limits::REVOKED_UNSEEN_MAX;
 use godwit_core::people::{Ban, Device, TooManyUnseen};
 use godwit_core::store::Error;
-use godwit_core::stored::{self, signed};
+use godwit_core::stored::{DeviceColumns, signed};
 use sqlx::PgConnection;
 
 use crate::error::from_driver;
 use crate::sessions::{forget, identity};
 use crate::{PostgresStore, revocations};
 
-/// A device as a row.
-struct Row {
-    device_id: String,
-    name: String,
-    created_ms: i64,
-    connected_ms: i64,
-    revoked_ms: Option<i64>,
-    barred: bool,
-}
-
-impl Row {
-    fn device(self) -> Result<Device, Error> {
-        Ok(Device {
-            id: stored::device(&self.device_id)?,
-            name: self.name,
-            created_ms: stored::unsigned("time", self.created_ms)?,
-            connected_ms: stored::unsigned("time", self.connected_ms)?,
-            revoked_ms: self.revoked_ms.map(|at| stored::unsigned("time", at)).transpose()?,
-            barred: self.barred,
-        })
-    }
-}
-
 /// See [`godwit_core::people::People::devices`].
 pub(crate) async fn of_user(store: &PostgresStore, user: &UserId) -> Result<Vec<Device>, Error> {
-    sqlx::query_file_as!(Row, "queries/devices/list.sql", user.as_str())
+    sqlx::query_file_as!(DeviceColumns, "queries/devices/list.sql", user.as_str())
         .fetch_all(&store.readers)
         .await
         .map_err(from_driver)?
         .into_iter()
-        .map(Row::device)
+        .map(DeviceColumns::device)
         .collect()
 }
 
@@ -84,12 +61,12 @@ pub(crate) async fn name(
 ) -> Result<Option<Device>, Error> {
     let (user, id) = (device.user.as_str(), device.device.as_str());
     // To the end of the answer: Postgres commits after the last row.
-    sqlx::query_file_as!(Row, "queries/devices/name.sql", user, id, name)
+    sqlx::query_file_as!(DeviceColumns, "queries/devices/name.sql", user, id, name)
         .fetch_all(&store.pool)
         .await
         .map_err(from_driver)?
         .pop()
-        .map(Row::device)
+        .map(DeviceColumns::device)
         .transpose()
 }
 
@@ -111,12 +88,18 @@ pub(crate) async fn revoke(
     if !found.known && found.unseen >= i64::from(REVOKED_UNSEEN_MAX) {
         return Ok(Err(TooManyUnseen));
     }
-    let revoked =
-        sqlx::query_file_as!(Row, "queries/devices/revoke.sql", user, id, signed(time_ms), barred)
-            .fetch_one(&mut *tx)
-            .await
-            .map_err(from_driver)?
-            .device()?;
+    let revoked = sqlx::query_file_as!(
+        DeviceColumns,
+        "queries/devices/revoke.sql",
+        user,
+        id,
+        signed(time_ms),
+        barred
+    )
+    .fetch_one(&mut *tx)
+    .await
+    .map_err(from_driver)?
+    .device()?;
     revocations::put(&mut tx, number, &device.user, Some(&device.device), ban(&revoked)).await?;
     forget(&mut tx, std::slice::from_ref(device)).await?;
     tx.commit().await.map_err(from_driver)?;
@@ -131,11 +114,11 @@ pub(crate) async fn admit(
     let mut tx = store.begin().await?;
     let number = revocations::number(&mut tx).await?;
     let (user, id) = (device.user.as_str(), device.device.as_str());
-    let row = sqlx::query_file_as!(Row, "queries/devices/admit.sql", user, id)
+    let row = sqlx::query_file_as!(DeviceColumns, "queries/devices/admit.sql", user, id)
         .fetch_optional(&mut *tx)
         .await
         .map_err(from_driver)?;
-    let Some(admitted) = row.map(Row::device).transpose()? else { return Ok(None) };
+    let Some(admitted) = row.map(DeviceColumns::device).transpose()? else { return Ok(None) };
     revocations::put(&mut tx, number, &device.user, Some(&device.device), ban(&admitted)).await?;
     tx.commit().await.map_err(from_driver)?;
     Ok(Some(admitted))

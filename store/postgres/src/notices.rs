@@ -5,9 +5,9 @@ use std::collections::HashSet;
 use godwit_core::cursor::{Feed, Move};
 use godwit_core::ids::{Identity, Seq};
 use godwit_core::limits::NOTICES_MAX;
-use godwit_core::notice::{Notice, Telling, What};
+use godwit_core::notice::{Notice, Telling};
 use godwit_core::store::Error;
-use godwit_core::stored::{self, signed};
+use godwit_core::stored::{NoticeColumns, signed};
 use sqlx::{PgConnection, PgExecutor};
 
 use crate::PostgresStore;
@@ -95,22 +95,21 @@ pub(crate) async fn read(
         .map_err(from_driver)?;
     let Some(cursor) = cursor else { return Ok(None) };
     let after = after.map_or(cursor, |seq| signed(seq.0).max(cursor));
-    sqlx::query_file!("queries/notices/page.sql", user, feed, after, i64::from(limit))
-        .fetch_all(&store.readers)
-        .await
-        .map_err(from_driver)?
-        .into_iter()
-        .map(|row| {
-            let what = What::read(&row.subject, &row.body);
-            Ok(Notice {
-                seq: stored::seq(row.seq)?,
-                device: row.device.as_deref().map(stored::device).transpose()?,
-                time_ms: stored::unsigned("time", row.time_ms)?,
-                what: what.ok_or_else(|| stored::broken("notice"))?,
-            })
-        })
-        .collect::<Result<_, _>>()
-        .map(Some)
+    sqlx::query_file_as!(
+        NoticeColumns,
+        "queries/notices/page.sql",
+        user,
+        feed,
+        after,
+        i64::from(limit)
+    )
+    .fetch_all(&store.readers)
+    .await
+    .map_err(from_driver)?
+    .into_iter()
+    .map(NoticeColumns::notice)
+    .collect::<Result<_, _>>()
+    .map(Some)
 }
 
 /// Begins a feed of a kept session at its head, unless it has begun.

@@ -8,7 +8,7 @@ use godwit_core::people::{
     Claim, Device, People, Revocation, Settings, TooMany, TooManyUnseen, User, UserChange,
 };
 use godwit_core::store::{Error, Pending};
-use godwit_core::stored::{self, signed};
+use godwit_core::stored::{UserColumns, signed};
 use sqlx::{PgConnection, PgExecutor};
 
 use crate::error::from_driver;
@@ -98,23 +98,11 @@ impl People for PostgresStore {
 }
 
 async fn get(executor: impl PgExecutor<'_>, id: &UserId) -> Result<User, Error> {
-    let row = sqlx::query_file!("queries/users/get.sql", id.as_str())
+    let row = sqlx::query_file_as!(UserColumns, "queries/users/get.sql", id.as_str())
         .fetch_optional(executor)
         .await
         .map_err(from_driver)?;
-    let Some(row) = row else { return Ok(User::unknown(id.clone())) };
-    Ok(User {
-        id: id.clone(),
-        name: row.name,
-        password_hash: row.password_hash,
-        settings: Settings { share_reads: row.share_reads, share_presence: row.share_presence },
-        version: stored::unsigned("version", row.version)?,
-        created_ms: stored::unsigned("time", row.created_ms)?,
-        last_seen_ms: time(row.last_seen_ms)?,
-        revoked_ms: time(row.revoked_ms)?,
-        suspended: row.suspended,
-        deleted_ms: time(row.deleted_ms)?,
-    })
+    row.map_or_else(|| Ok(User::unknown(id.clone())), |row| row.user(id.clone()))
 }
 
 async fn change_user(
@@ -143,10 +131,6 @@ async fn change_user(
     }
     tx.commit().await.map_err(from_driver)?;
     Ok(Ok(user))
-}
-
-fn time(column: Option<i64>) -> Result<Option<u64>, Error> {
-    column.map(|at| stored::unsigned("time", at)).transpose()
 }
 
 /// Locks the user's row until the end of the transaction; makes it when there is none.

@@ -35,12 +35,8 @@ pub(crate) async fn change(
         return Ok(Err(Refused::Unknown));
     };
     if let Some(entry) = earlier {
-        let (now, first) =
-            (request.fingerprint(), asked_under(&mut tx, request.conversation, &from, &key).await?);
-        return Ok(match (now, first) {
-            (Some(now), Some(first)) if now != first => Err(Refused::KeyReused),
-            _ => Ok((entry, conversation)),
-        });
+        let first = asked_under(&mut tx, request.conversation, &from, &key).await?;
+        return Ok(request.repeats(first).map(|()| (entry, conversation)));
     }
     let change = match decide(&conversation, request) {
         Ok(change) => change,
@@ -48,15 +44,7 @@ pub(crate) async fn change(
     };
     let (entry, conversation) = apply(conversation, &change, request);
     write(&mut tx, &conversation, &change, &entry).await?;
-    let head = Head {
-        seq: conversation.head_seq,
-        chain: conversation.head_chain,
-        group_version: conversation.group_version,
-        number: conversation.number,
-        active: (conversation.active_seq, conversation.active_ms),
-        kind: conversation.kind,
-        expiry_s: conversation.details.expiry_s,
-    };
+    let head = Head::of(&conversation);
     let entries = [(entry, StoredKey { text: key, fingerprint: request.fingerprint() })];
     append(&mut tx, &entries, &[(conversation.id, head)]).await?;
     notices::put(&mut tx, &tellings(&change, &entries[0].0)).await?;

@@ -1,7 +1,7 @@
 //! Conversations and their members: created and read. How they change: `changes`.
 
 use godwit_core::change::founded;
-use godwit_core::commit::{Head, SendKey, StoredKey};
+use godwit_core::commit::{SendKey, StoredKey};
 use godwit_core::entry::ChainHash;
 use godwit_core::ids::{ConversationId, Seq, UserId};
 use godwit_core::membership::{
@@ -104,16 +104,7 @@ async fn found(
     new: &NewConversation,
     founding: &Founding,
 ) -> Result<(), Error> {
-    let entry = founded(new, founding);
-    let head = Head {
-        seq: entry.seq,
-        chain: entry.chain,
-        group_version: 1,
-        number: 0,
-        active: (entry.seq, new.time_ms),
-        kind: new.kind,
-        expiry_s: new.details.expiry_s,
-    };
+    let (entry, head) = founded(new, founding);
     let key = SendKey::Server(founding.message_id).to_stored();
     let entries = [(entry, StoredKey { text: key, fingerprint: None })];
     append(connection, &entries, &[(new.id, head)]).await
@@ -322,10 +313,7 @@ pub(crate) async fn stays(
                 tag: row.tag,
                 blocked: row.blocked,
             };
-            Ok(Stay {
-                member: columns.member()?,
-                left_seq: row.left_seq.map(stored::seq).transpose()?,
-            })
+            columns.stay(row.left_seq)
         })
         .collect()
 }

@@ -4,44 +4,21 @@ use godwit_core::ids::{Identity, UserId};
 use godwit_core::limits::REVOKED_UNSEEN_MAX;
 use godwit_core::people::{Ban, Device, TooManyUnseen};
 use godwit_core::store::Error;
-use godwit_core::stored::{self, signed};
+use godwit_core::stored::{DeviceColumns, signed};
 use sqlx::SqliteConnection;
 
 use crate::error::from_driver;
 use crate::{SqliteStore, pack, revocations, sessions};
 
-/// A device's columns.
-struct Row {
-    device_id: String,
-    name: String,
-    created_ms: i64,
-    connected_ms: i64,
-    revoked_ms: Option<i64>,
-    barred: bool,
-}
-
-impl Row {
-    fn device(self) -> Result<Device, Error> {
-        Ok(Device {
-            id: stored::device(&self.device_id)?,
-            name: self.name,
-            created_ms: stored::unsigned("time", self.created_ms)?,
-            connected_ms: stored::unsigned("time", self.connected_ms)?,
-            revoked_ms: self.revoked_ms.map(|at| stored::unsigned("time", at)).transpose()?,
-            barred: self.barred,
-        })
-    }
-}
-
 /// See [`godwit_core::people::People::devices`].
 pub(crate) async fn of_user(store: &SqliteStore, user: &UserId) -> Result<Vec<Device>, Error> {
     let user = user.as_str();
-    sqlx::query_file_as!(Row, "queries/devices/list.sql", user)
+    sqlx::query_file_as!(DeviceColumns, "queries/devices/list.sql", user)
         .fetch_all(&store.readers())
         .await
         .map_err(from_driver)?
         .into_iter()
-        .map(Row::device)
+        .map(DeviceColumns::device)
         .collect()
 }
 
@@ -67,12 +44,13 @@ pub(crate) async fn name(
 ) -> Result<Option<Device>, Error> {
     let (user_id, device_id) = (device.user.as_str(), device.device.as_str());
     let mut tx = store.begin().await?;
-    let named = sqlx::query_file_as!(Row, "queries/devices/name.sql", user_id, device_id, name)
-        .fetch_optional(&mut *tx)
-        .await
-        .map_err(from_driver)?;
+    let named =
+        sqlx::query_file_as!(DeviceColumns, "queries/devices/name.sql", user_id, device_id, name)
+            .fetch_optional(&mut *tx)
+            .await
+            .map_err(from_driver)?;
     tx.commit().await?;
-    named.map(Row::device).transpose()
+    named.map(DeviceColumns::device).transpose()
 }
 
 /// See [`godwit_core::people::People::revoke_device`].
@@ -93,7 +71,7 @@ pub(crate) async fn revoke(
     }
     let time_ms = signed(time_ms);
     let row = sqlx::query_file_as!(
-        Row,
+        DeviceColumns,
         "queries/devices/revoke.sql",
         user_id,
         device_id,
@@ -114,11 +92,11 @@ pub(crate) async fn revoke(
 pub(crate) async fn admit(store: &SqliteStore, device: &Identity) -> Result<Option<Device>, Error> {
     let mut tx = store.begin().await?;
     let (user_id, device_id) = (device.user.as_str(), device.device.as_str());
-    let row = sqlx::query_file_as!(Row, "queries/devices/admit.sql", user_id, device_id)
+    let row = sqlx::query_file_as!(DeviceColumns, "queries/devices/admit.sql", user_id, device_id)
         .fetch_optional(&mut *tx)
         .await
         .map_err(from_driver)?;
-    let Some(admitted) = row.map(Row::device).transpose()? else { return Ok(None) };
+    let Some(admitted) = row.map(DeviceColumns::device).transpose()? else { return Ok(None) };
     revocations::put(&mut tx, &device.user, Some(&device.device), ban(&admitted)).await?;
     tx.commit().await?;
     Ok(Some(admitted))

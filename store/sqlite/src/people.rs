@@ -6,7 +6,7 @@ use godwit_core::people::{
     Claim, Device, People, Revocation, Settings, TooMany, TooManyUnseen, User, UserChange,
 };
 use godwit_core::store::{Error, Pending};
-use godwit_core::stored::{self, signed};
+use godwit_core::stored::{UserColumns, signed};
 use sqlx::{SqliteConnection, SqliteExecutor};
 
 use crate::error::from_driver;
@@ -97,23 +97,11 @@ impl People for SqliteStore {
 
 async fn get(executor: impl SqliteExecutor<'_>, id: &UserId) -> Result<User, Error> {
     let name = id.as_str();
-    let row = sqlx::query_file!("queries/users/get.sql", name)
+    let row = sqlx::query_file_as!(UserColumns, "queries/users/get.sql", name)
         .fetch_optional(executor)
         .await
         .map_err(from_driver)?;
-    let Some(row) = row else { return Ok(User::unknown(id.clone())) };
-    Ok(User {
-        id: id.clone(),
-        name: row.name,
-        password_hash: row.password_hash,
-        settings: Settings { share_reads: row.share_reads, share_presence: row.share_presence },
-        version: stored::unsigned("version", row.version)?,
-        created_ms: stored::unsigned("time", row.created_ms)?,
-        last_seen_ms: time(row.last_seen_ms)?,
-        revoked_ms: time(row.revoked_ms)?,
-        suspended: row.suspended,
-        deleted_ms: time(row.deleted_ms)?,
-    })
+    row.map_or_else(|| Ok(User::unknown(id.clone())), |row| row.user(id.clone()))
 }
 
 async fn change_user(
@@ -138,10 +126,6 @@ async fn change_user(
     }
     tx.commit().await?;
     Ok(Ok(user))
-}
-
-fn time(column: Option<i64>) -> Result<Option<u64>, Error> {
-    column.map(|at| stored::unsigned("time", at)).transpose()
 }
 
 async fn put(connection: &mut SqliteConnection, user: &User) -> Result<(), Error> {
