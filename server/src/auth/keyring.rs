@@ -7,29 +7,26 @@
 //! key's name travels as the token's `kid`; tokens without `kid` are those of the nameless key.
 
 use std::fmt;
-use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use godwit_core::ids::{DeviceId, Identity};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, encode};
-use parking_lot::RwLock;
 
+use super::lines::{self, Line, Place, Secrets, Wrong};
 pub(crate) use super::operators::AdminToken;
 use super::token::{Acl, Audience, Claims};
 use super::{EMBEDDED_ISSUER, token};
 use crate::clock;
 use crate::config::Config;
 use crate::failure::{Failure, Result};
-use crate::files;
 use crate::limits::EMBEDDED_KEYS_MAX;
 use crate::secret::Secret;
 
 /// The embedded issuer's keys, the signing one first; never none. Clones are the same keys: what
 /// [`EmbeddedKey::reload`] reads is in force for all who hold one.
 #[derive(Clone)]
-pub(crate) struct EmbeddedKey(Arc<RwLock<Vec<Key>>>);
+pub(crate) struct EmbeddedKey(Secrets<Key>);
 
 /// 32 random bytes and, if it has one, the name.
 #[derive(Clone, PartialEq, Eq)]
@@ -44,92 +41,89 @@ impl fmt::Debug for EmbeddedKey {
     }
 }
 
+impl Line for Key {
+    const WHAT: &'static str = "key";
+    const MAX: usize = EMBEDDED_KEYS_MAX;
+    const NONE: &'static str = "a line with 64 hexadecimal digits is needed";
+    const BROKEN: &'static str = "Restore it from a backup. Or remove it: a new one is made, and \
+                                  every token of the embedded issuer must be minted again.";
+    const MISSING: &'static str = "Name the server's own data directory or configuration: --data DIR, \
+                                   --config FILE. A server makes its key at its first start; \
+                                   `godwit key add NAME` makes one before.";
+    const LAST: (&'static str, &'static str) = (
+        "it is the only key: nobody could sign any more",
+        "Put a new one before it: godwit key add NAME.",
+    );
+    const LOOK: &'static str =
+        "`godwit key list` shows those that it has; - is the one without a name.";
+
+    fn read(line: &str) -> std::result::Result<Self, Wrong> {
+        const FORM: &str = "must be 64 hexadecimal digits, alone or behind a name";
+        let (kid, digits) = match line.split_once(char::is_whitespace) {
+            None => (None, line),
+            Some((name, digits)) => (Some(DeviceId::new(name).map_err(|_| FORM)?), digits.trim()),
+        };
+        let bytes = from_hex(digits).ok_or(FORM)?;
+        // Zeros are what a failed copy or a placeholder leaves; of 32 random bytes some 30 differ.
+        let distinct = bytes.iter().collect::<std::collections::BTreeSet<_>>().len();
+        if distinct < 8 {
+            return Err("is no random key: anyone could guess it".to_owned());
+        }
+        Ok(Self { kid: kid.map(|name| name.to_string()), bytes })
+    }
+
+    fn name(&self) -> Option<&str> {
+        self.kid.as_deref()
+    }
+}
+
 impl EmbeddedKey {
     /// Reads them from the configured place, or makes one there.
     pub(crate) fn load(config: &Config) -> Result<Self> {
-        let path = path(config);
-        let text = files::private(&path, || Ok(to_hex(&clock::random::<32>()?)))?;
-        Self::parse(&path, &text)
+        Secrets::load(&path(config), || Ok(to_hex(&clock::random::<32>()?))).map(Self)
     }
 
     /// Reads them from the configured place; `None`: there are none, and none are made.
     pub(crate) fn existing(config: &Config) -> Result<Option<Self>> {
-        let path = path(config);
-        files::secret(&path)?.map(|text| Self::parse(&path, &text)).transpose()
+        Ok(Secrets::existing(&path(config))?.map(Self))
     }
 
     /// Reads them again. When they cannot be read, they stay as they were.
     pub(crate) fn reload(&self, config: &Config) -> Result<()> {
-        let Some(read) = Self::existing(config)? else { return Err(missing(&path(config))) };
-        let keys = read.0.read().clone();
-        *self.0.write() = keys;
-        Ok(())
-    }
-
-    fn parse(path: &Path, text: &str) -> Result<Self> {
-        parse(text).map(|keys| Self(Arc::new(RwLock::new(keys)))).map_err(|what| {
-            Failure::new(
-                format!("{} holds no keys: {what}", path.display()),
-                "Restore it from a backup. Or remove it: a new one is made, and every token of \
-                 the embedded issuer must be minted again.",
-            )
-        })
+        self.0.reload(&path(config))
     }
 
     /// A key that signs for nobody, to look at the rest of a configuration.
     pub(crate) fn stand_in() -> Self {
-        Self(Arc::new(RwLock::new(vec![Key { kid: None, bytes: [0; 32] }])))
+        Self(Secrets::of(vec![Key { kid: None, bytes: [0; 32] }]))
     }
 
     /// The signing key.
     #[cfg(test)]
     pub(super) fn bytes(&self) -> [u8; 32] {
-        self.0.read()[0].bytes
+        self.0.get()[0].bytes
     }
 
     /// For judging tokens: each key with its name.
     pub(super) fn decoding(&self) -> Vec<(Option<String>, DecodingKey)> {
-        let keys = self.0.read();
+        let keys = self.0.get();
         keys.iter().map(|key| (key.kid.clone(), DecodingKey::from_secret(&key.bytes))).collect()
     }
 
     /// The keys' names, the signing one first.
     pub(crate) fn names(&self) -> Vec<Option<String>> {
-        self.0.read().iter().map(|key| key.kid.clone()).collect()
+        self.0.get().iter().map(|key| key.kid.clone()).collect()
     }
 
     /// Puts a new key of that name first in the file, which is made if it is not there.
     pub(crate) fn add(config: &Config, name: &DeviceId) -> Result<()> {
-        let path = path(config);
-        let before = files::secret(&path)?.unwrap_or_default();
-        let text = format!("{name} {}\n{}\n", to_hex(&clock::random::<32>()?), before.trim_end());
-        Self::parse(&path, &text)?;
-        files::replace(&path, &text)
+        let line = format!("{name} {}", to_hex(&clock::random::<32>()?));
+        Secrets::<Key>::add(&path(config), &line, Place::First)
     }
 
     /// Takes the key of that name (`None`: the nameless one) out of the file. The last one stays.
     pub(crate) fn remove(config: &Config, name: Option<&str>) -> Result<()> {
-        let path = path(config);
-        let Some(text) = files::secret(&path)? else { return Err(missing(&path)) };
-        let known = Self::parse(&path, &text)?.names();
-        let is_it = |line: &&str| matches!(key(line), Ok(Some(key)) if key.kid.as_deref() == name);
-        if !text.lines().any(|line| is_it(&line)) {
-            return Err(Failure::new(
-                format!("{} has no key {}", path.display(), name.unwrap_or("without a name")),
-                "`godwit key list` shows those that it has; - is the one without a name.",
-            ));
-        }
-        if known.len() == 1 {
-            return Err(Failure::new(
-                "it is the only key: nobody could sign any more",
-                "Put a new one before it: godwit key add NAME.",
-            ));
-        }
-        let mut left = String::new();
-        for line in text.lines().filter(|line| !is_it(line)) {
-            let _ = writeln!(left, "{line}");
-        }
-        files::replace(&path, &left)
+        Secrets::<Key>::remove(&path(config), name)
     }
 
     /// Mints a token for `identity`, valid for at least `ttl` from `now_ms` (milliseconds since
@@ -164,7 +158,7 @@ impl EmbeddedKey {
             acl,
         };
         let defect = || Failure::new("the token cannot be signed", "This is a defect.");
-        let signing = self.0.read().first().cloned().ok_or_else(defect)?;
+        let signing = self.0.get().first().cloned().ok_or_else(defect)?;
         let header = Header { kid: signing.kid, ..Header::new(Algorithm::HS256) };
         let key = EncodingKey::from_secret(&signing.bytes);
         let signed = encode(&header, &claims, &key).map_err(|_| defect())?;
@@ -174,63 +168,12 @@ impl EmbeddedKey {
 
 /// Where the embedded issuer's keys are.
 pub(crate) fn path(config: &Config) -> PathBuf {
-    place(config, &config.auth.embedded_key_file, "issuer.key")
-}
-
-pub(super) fn place(config: &Config, chosen: &Path, name: &str) -> PathBuf {
-    if chosen.as_os_str().is_empty() {
-        config.server.data_dir.join(name)
-    } else {
-        chosen.to_owned()
-    }
+    lines::path(config, &config.auth.embedded_key_file, "issuer.key")
 }
 
 /// There is no file of keys where one is needed.
 pub(crate) fn missing(path: &Path) -> Failure {
-    Failure::new(
-        format!("there is no key {}", path.display()),
-        "Name the server's own data directory or configuration: --data DIR, --config FILE. A server \
-         makes its key at its first start; `godwit key add NAME` makes one before.",
-    )
-}
-
-/// Reads the lines of a file. Errors: what is wrong.
-fn parse(text: &str) -> std::result::Result<Vec<Key>, String> {
-    let mut keys: Vec<Key> = Vec::new();
-    for (number, line) in text.lines().enumerate() {
-        let Some(key) = key(line).map_err(|what| format!("line {} {what}", number + 1))? else {
-            continue;
-        };
-        if keys.iter().any(|known| known.kid == key.kid) {
-            return Err(format!("line {} has the name of another key", number + 1));
-        }
-        keys.push(key);
-    }
-    match keys.len() {
-        0 => Err("a line with 64 hexadecimal digits is needed".to_owned()),
-        1..=EMBEDDED_KEYS_MAX => Ok(keys),
-        many => Err(format!("there are {many} keys; at most {EMBEDDED_KEYS_MAX} are taken")),
-    }
-}
-
-/// Reads a line; `None`: it is empty, or a comment.
-fn key(line: &str) -> std::result::Result<Option<Key>, &'static str> {
-    const FORM: &str = "must be 64 hexadecimal digits, alone or behind a name";
-    let line = line.trim();
-    if line.is_empty() || line.starts_with('#') {
-        return Ok(None);
-    }
-    let (kid, digits) = match line.split_once(char::is_whitespace) {
-        None => (None, line),
-        Some((name, digits)) => (Some(DeviceId::new(name).map_err(|_| FORM)?), digits.trim()),
-    };
-    let bytes = from_hex(digits).ok_or(FORM)?;
-    // Zeros are what a failed copy or a placeholder leaves; of 32 random bytes some 30 differ.
-    let distinct = bytes.iter().collect::<std::collections::BTreeSet<_>>().len();
-    if distinct < 8 {
-        return Err("is no random key: anyone could guess it");
-    }
-    Ok(Some(Key { kid: kid.map(|name| name.to_string()), bytes }))
+    lines::missing::<Key>(path)
 }
 
 fn to_hex(bytes: &[u8]) -> String {

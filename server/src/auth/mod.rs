@@ -1,7 +1,7 @@
 //! Who comes in and what they may do: CONTRACT.md, "Connecting" and "Topics of a device".
 //!
 //! Read it in this order: [`token`], when a token is believed; [`issuer`] and [`keyring`], by whom
-//! it is signed; [`operators`], who may do more; [`revoked`], whose tokens are refused all the same,
+//! it is signed; [`operators`], who may do more (both over the files of [`lines`]); [`revoked`], whose tokens are refused all the same,
 //! and [`watch`], how that gets here; [`topics`] over [`filter`], what
 //! its bearer may do; [`Doorkeeper`] here, which is the broker's gate and REST's judge of tokens.
 
@@ -17,6 +17,7 @@ use parking_lot::RwLock;
 pub(crate) mod filter;
 mod issuer;
 pub(crate) mod keyring;
+mod lines;
 pub(crate) mod operators;
 mod revoked;
 #[cfg(test)]

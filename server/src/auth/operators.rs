@@ -4,20 +4,17 @@
 //! stands in the audit trail. Read again on SIGHUP.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use axum::http::Method;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use godwit_core::ids::DeviceId;
-use parking_lot::RwLock;
 use sha2::{Digest as _, Sha256};
 
-use super::keyring::place;
+use super::lines::{self, Line, Place, Secrets, Wrong};
 use crate::clock;
 use crate::config::Config;
 use crate::failure::{Failure, Result};
-use crate::files;
 use crate::limits::ADMIN_TOKENS_MAX;
 use crate::secret::Secret;
 
@@ -91,46 +88,72 @@ impl Operator {
     }
 }
 
+/// An operator with the token.
+#[derive(Debug, Clone)]
+struct Token(Operator, Secret);
+
+impl Line for Token {
+    const WHAT: &'static str = "token";
+    const MAX: usize = ADMIN_TOKENS_MAX;
+    const NONE: &'static str = "there is none in it";
+    const BROKEN: &'static str = "A line is a token of 20 or more random characters, or NAME SCOPES \
+                                  TOKEN. Or remove the file: a new one is made.";
+    const MISSING: &'static str = "Name the server's own data directory or configuration: --data DIR, \
+                                   --config FILE. `godwit admin add NAME` makes a token.";
+    const LAST: (&'static str, &'static str) = (
+        "it is the only token: a new one would be made in its place",
+        "Add another first: godwit admin add NAME.",
+    );
+    const LOOK: &'static str = "`godwit admin list` shows whose it has.";
+
+    fn read(line: &str) -> std::result::Result<Self, Wrong> {
+        let words: Vec<_> = line.split_whitespace().collect();
+        let (name, scopes, token) = match words.as_slice() {
+            [token] => (NAMELESS.to_owned(), vec![Scope::All], token),
+            [name, granted, token] => {
+                let name =
+                    DeviceId::new(name).map_err(|error| format!("has a name that {error}"))?;
+                let granted = scopes(granted).map_err(|wrong| format!("names scopes: {wrong}"))?;
+                (name.to_string(), granted, token)
+            }
+            _ => return Err("must be TOKEN, or NAME SCOPES TOKEN".to_owned()),
+        };
+        if token.len() < TOKEN_BYTES_MIN {
+            return Err(format!("has a token of less than {TOKEN_BYTES_MIN} characters"));
+        }
+        Ok(Self(Operator { name, scopes }, Secret::new(*token)))
+    }
+
+    fn name(&self) -> Option<&str> {
+        Some(&self.0.name)
+    }
+}
+
 /// All tokens. Clones are the same ones: what [`AdminToken::reload`] reads is in force for all who
 /// hold one.
 #[derive(Debug, Clone)]
-pub(crate) struct AdminToken(Arc<RwLock<Vec<(Operator, Secret)>>>);
+pub(crate) struct AdminToken(Secrets<Token>);
 
 impl AdminToken {
     /// Reads them from the configured place, or makes one there: 32 random bytes as base64url.
     pub(crate) fn load(config: &Config) -> Result<Self> {
-        let path = path(config);
-        Self::read(&path, &files::private(&path, random)?)
+        Secrets::load(&path(config), random).map(Self)
     }
 
     /// Reads them from the configured place; `None`: there are none, and none are made.
     pub(crate) fn existing(config: &Config) -> Result<Option<Self>> {
-        let path = path(config);
-        files::secret(&path)?.map(|text| Self::read(&path, &text)).transpose()
+        Ok(Secrets::existing(&path(config))?.map(Self))
     }
 
     /// Reads them again. When they cannot be read, they stay as they were.
     pub(crate) fn reload(&self, config: &Config) -> Result<()> {
-        let Some(read) = Self::existing(config)? else { return Err(missing(&path(config))) };
-        let tokens = read.0.read().clone();
-        *self.0.write() = tokens;
-        Ok(())
-    }
-
-    fn read(path: &Path, text: &str) -> Result<Self> {
-        parse(text).map(|tokens| Self(Arc::new(RwLock::new(tokens)))).map_err(|what| {
-            Failure::new(
-                format!("{} holds no tokens: {what}", path.display()),
-                "A line is a token of 20 or more random characters, or NAME SCOPES TOKEN. Or remove \
-                 the file: a new one is made.",
-            )
-        })
+        self.0.reload(&path(config))
     }
 
     /// One token that may do all.
     #[cfg(test)]
     pub(crate) fn new(text: &str) -> Option<Self> {
-        parse(text).ok().map(|tokens| Self(Arc::new(RwLock::new(tokens))))
+        lines::parse(text).ok().map(|tokens| Self(Secrets::of(tokens)))
     }
 
     /// Who shows this token; `None`: it is none of these. Digests are compared, all of them, so the
@@ -138,7 +161,7 @@ impl AdminToken {
     pub(crate) fn operator(&self, shown: &[u8]) -> Option<Operator> {
         let shown = Sha256::digest(shown);
         let mut found = None;
-        for (operator, token) in &*self.0.read() {
+        for Token(operator, token) in &*self.0.get() {
             if Sha256::digest(token.expose()) == shown {
                 found = Some(operator.clone());
             }
@@ -148,9 +171,9 @@ impl AdminToken {
 
     /// For `dev.json`: the first that may do all.
     pub(crate) fn secret(&self) -> Secret {
-        let tokens = self.0.read();
-        let all = tokens.iter().find(|(operator, _)| operator.scopes.contains(&Scope::All));
-        all.map(|(_, token)| token.clone()).unwrap_or_default()
+        let tokens = self.0.get();
+        let all = tokens.iter().find(|Token(operator, _)| operator.scopes.contains(&Scope::All));
+        all.map(|Token(_, token)| token.clone()).unwrap_or_default()
     }
 
     /// Names and scopes, as they are written.
@@ -158,10 +181,10 @@ impl AdminToken {
         let written = |scope: &Scope| {
             Scope::NAMES.iter().find(|(_, known)| known == scope).map_or("", |(name, _)| *name)
         };
-        let tokens = self.0.read();
+        let tokens = self.0.get();
         tokens
             .iter()
-            .map(|(operator, _)| {
+            .map(|Token(operator, _)| {
                 let scopes: Vec<_> = operator.scopes.iter().map(written).collect();
                 (operator.name.clone(), scopes.join(","))
             })
@@ -170,89 +193,30 @@ impl AdminToken {
 
     /// Adds a token of that name to the file, which is made if it is not there; answers the token.
     pub(crate) fn add(config: &Config, name: &DeviceId, scopes: &str) -> Result<Secret> {
-        let (path, token) = (path(config), random()?);
-        let before = files::secret(&path)?.unwrap_or_default();
-        let text = format!("{}\n{name} {scopes} {token}\n", before.trim_end());
-        Self::read(&path, text.trim_start())?;
-        files::replace(&path, text.trim_start())?;
+        let token = random()?;
+        let line = format!("{name} {scopes} {token}");
+        Secrets::<Token>::add(&path(config), &line, Place::Last)?;
         Ok(Secret::new(token))
     }
 
     /// Takes the token of that name out of the file. The last one stays.
     pub(crate) fn remove(config: &Config, name: &str) -> Result<()> {
-        let path = path(config);
-        let Some(text) = files::secret(&path)? else { return Err(missing(&path)) };
-        let known = Self::read(&path, &text)?.list();
-        if !known.iter().any(|(known, _)| known == name) {
-            return Err(Failure::new(
-                format!("{} has no token of {name}", path.display()),
-                "`godwit admin list` shows whose it has.",
-            ));
-        }
-        if known.len() == 1 {
-            return Err(Failure::new(
-                "it is the only token: a new one would be made in its place",
-                "Add another first: godwit admin add NAME.",
-            ));
-        }
-        let is_his = |line: &&str| matches!(token(line), Ok(Some((o, _))) if o.name == name);
-        let left: Vec<_> = text.lines().filter(|line| !is_his(line)).collect();
-        files::replace(&path, &(left.join("\n") + "\n"))
+        Secrets::<Token>::remove(&path(config), Some(name))
     }
 }
 
 /// Where the operators' tokens are.
 pub(crate) fn path(config: &Config) -> PathBuf {
-    place(config, &config.auth.admin_token_file, "admin.token")
+    lines::path(config, &config.auth.admin_token_file, "admin.token")
 }
 
 fn random() -> Result<String> {
     Ok(format!("gdwa_{}", URL_SAFE_NO_PAD.encode(clock::random::<32>()?)))
 }
 
-fn missing(path: &Path) -> Failure {
-    Failure::new(
-        format!("there is no file {}", path.display()),
-        "Name the server's own data directory or configuration: --data DIR, --config FILE.",
-    )
-}
-
-/// Reads the lines of a file. Errors: what is wrong.
-fn parse(text: &str) -> std::result::Result<Vec<(Operator, Secret)>, String> {
-    let mut tokens: Vec<(Operator, Secret)> = Vec::new();
-    for (number, line) in text.lines().enumerate() {
-        let Some(read) = token(line).map_err(|what| format!("line {}: {what}", number + 1))? else {
-            continue;
-        };
-        if tokens.iter().any(|(known, _)| known.name == read.0.name) {
-            return Err(format!("line {} has the name of another token", number + 1));
-        }
-        tokens.push(read);
-    }
-    match tokens.len() {
-        0 => Err("there is none in it".to_owned()),
-        1..=ADMIN_TOKENS_MAX => Ok(tokens),
-        many => Err(format!("there are {many}; at most {ADMIN_TOKENS_MAX} are taken")),
-    }
-}
-
-/// Reads a line; `None`: it is empty, or a comment.
-fn token(line: &str) -> std::result::Result<Option<(Operator, Secret)>, String> {
-    let words: Vec<_> = line.split_whitespace().collect();
-    let (name, scopes, token) = match words.as_slice() {
-        [] => return Ok(None),
-        [word, ..] if word.starts_with('#') => return Ok(None),
-        [token] => (NAMELESS.to_owned(), vec![Scope::All], token),
-        [name, granted, token] => {
-            let name = DeviceId::new(name).map_err(|error| format!("the name {error}"))?;
-            (name.to_string(), scopes(granted)?, token)
-        }
-        _ => return Err("it must be TOKEN, or NAME SCOPES TOKEN".to_owned()),
-    };
-    if token.len() < TOKEN_BYTES_MIN {
-        return Err(format!("a token must have {TOKEN_BYTES_MIN} characters or more"));
-    }
-    Ok(Some((Operator { name, scopes }, Secret::new(*token))))
+/// There is no file of tokens where one is needed.
+pub(crate) fn missing(path: &Path) -> Failure {
+    lines::missing::<Token>(path)
 }
 
 #[cfg(test)]
@@ -285,6 +249,7 @@ mod tests {
         let many: Vec<_> = (0..=ADMIN_TOKENS_MAX)
             .map(|n| format!("n{n} all a-token-of-some-length-{n}"))
             .collect();
+        let parse = lines::parse::<Token>;
         assert_eq!(parse(&many[1..].join("\n")).unwrap().len(), ADMIN_TOKENS_MAX);
         assert!(parse(&many.join("\n")).unwrap_err().contains("there are 65"));
         assert!(known(&admin, &text).is_some(), "what cannot be read changes nothing");

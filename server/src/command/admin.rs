@@ -3,7 +3,7 @@
 use super::{load, out};
 use crate::auth::operators::{self, AdminToken};
 use crate::cli::AdminAction;
-use crate::failure::{Failure, Result};
+use crate::failure::Result;
 use crate::files;
 
 /// Runs the command.
@@ -11,13 +11,8 @@ pub(crate) fn run(action: &AdminAction) -> Result<()> {
     match action {
         AdminAction::List(settings) => {
             let config = load(&settings.sources())?.config;
-            let tokens = AdminToken::existing(&config)?.ok_or_else(|| {
-                Failure::new(
-                    format!("there is no file {}", operators::path(&config).display()),
-                    "Name the server's own data directory or configuration: --data DIR, --config \
-                     FILE. `godwit admin add NAME` makes a token.",
-                )
-            })?;
+            let tokens = AdminToken::existing(&config)?
+                .ok_or_else(|| operators::missing(&operators::path(&config)))?;
             let lines: String =
                 tokens.list().iter().map(|(name, scopes)| format!("{name} {scopes}\n")).collect();
             out(&lines)
