@@ -108,9 +108,16 @@ impl DeviceSession {
         let mut before = Vec::new();
         for request in requests {
             let (mut code, target) = self.check(&request, acquainted.as_ref()).await;
+            let mut stands = false;
             if let Some(target) = target {
-                match self.put(&target, Wish::of(&request.subscription)) {
+                let wish = Wish::of(&request.subscription);
+                match self.put(&target, wish) {
                     Ok(old) => {
+                        // Clients subscribe with each connect to what they have: it is stored as it
+                        // is, and they wait for no store. Wildcards stand for plain topics as well, and
+                        // how those are wanted is not known here.
+                        let whole = !matches!(target, Target::Everything | Target::OneLevel);
+                        stands = whole && old == Some(wish);
                         if old.is_none() {
                             change.start.extend(target.feeds());
                         }
@@ -119,7 +126,7 @@ impl DeviceSession {
                     Err(full) => code = full,
                 }
             }
-            if !code.is_error() {
+            if !code.is_error() && !stands {
                 change.put.push(request.subscription);
             }
             codes.push(code);

@@ -125,7 +125,7 @@ pub(crate) struct Connection {
     /// Its place among its user's devices.
     _seat: Option<Seat>,
     draining: Option<Box<Draining>>,
-    input: BytesMut,
+    pub(crate) input: BytesMut,
     pub(crate) output: BytesMut,
 }
 
@@ -197,7 +197,7 @@ impl Connection {
             && code != Code::TAKEN_OVER
             && let Some(end) = self.asked_to_close(code)
         {
-            return Poll::Ready(end);
+            return Poll::Ready(self.last_words(cx, end));
         }
         let borrowed = self.output.is_empty();
         if borrowed {
@@ -206,6 +206,9 @@ impl Connection {
         let mut polled = self.poll_turns(cx);
         if polled.is_pending() && taken.close == Some(Code::TAKEN_OVER) {
             polled = Poll::Ready(End::cut(Code::TAKEN_OVER, "another connection has the session"));
+        }
+        if let Poll::Ready(end) = polled {
+            polled = Poll::Ready(self.last_words(cx, end));
         }
         if polled.is_ready() {
             // What is left is written by the farewell.

@@ -8,7 +8,7 @@
 //! Read it in this order:
 //! 1. `listen`: sockets, TLS, WebSocket (stage 1);
 //! 2. `hello`: the wait for a CONNECT; `connect`: CONNECT and the end of a connection; `client`: takeover, what is kept;
-//! 3. `connection`: the steady state; `codec`, `packet`, `reply`: bytes and packets (stage 2);
+//! 3. `connection`: the steady state; `last_words`: what was not heard at its end; `codec`, `packet`, `reply`: bytes and packets (stage 2);
 //! 4. `inbound`: publishes and subscriptions going up; `acks`: PUBACKs held and released (stage 5);
 //! 5. `link`: the mailbox of a connection; `outbound`, `inflight`: deliveries (stages 7 and 8);
 //! 6. `router`, `filter`, `retained`: plain topics; `plain`: what of them waits for a client; `replay`: retained
@@ -36,6 +36,7 @@ mod hello;
 mod inbound;
 mod inflight;
 mod journal;
+mod last_words;
 mod limits;
 mod link;
 pub mod listen;

@@ -105,6 +105,10 @@ pub(crate) const HEAVY_BYTES: usize = 16 * 1024;
 /// bytes each. Of more topics the retained message comes in its turn, which may be behind a live one.
 pub(crate) const REPLAYED_AHEAD_MAX: usize = 1024;
 
+/// Bytes that are read of what a client had sent when its connection ended: 16,000 confirmations. What
+/// is beyond is not heard, and confirmed messages may come again.
+pub(crate) const LAST_WORDS_BYTES_MAX: usize = 64 * 1024;
+
 /// How long a closing connection's last bytes may take.
 pub(crate) const FAREWELL_MAX: Duration = Duration::from_secs(1);
 

@@ -75,6 +75,7 @@ mod disappearing;
 mod durability;
 mod entries;
 mod exchange;
+mod farewell;
 mod fates;
 mod frozen;
 mod fsync;
