@@ -5,13 +5,14 @@ use std::collections::BTreeSet;
 use godwit_core::bus::Signal;
 use godwit_core::change::{self, Ask, ChangeRequest, DetailsChange, Refused};
 use godwit_core::entry::Entry;
-use godwit_core::ids::UserId;
+use godwit_core::ids::{Identity, UserId};
 use godwit_core::limits::{CHANGE_USERS_MAX, MEMBERS_MAX};
 use godwit_core::membership::{Conversation, ConversationKind, History, NewConversation};
 use godwit_core::policy::{Invited, Strangers};
 use godwit_core::store::Error;
 
 use crate::inner::Inner;
+use crate::offers;
 
 /// Why nobody is brought together with someone who blocks them. It does not say that.
 const UNWANTED: Refused = Refused::Forbidden("a user named cannot be asked by you");
@@ -41,8 +42,30 @@ pub(crate) async fn create(
         if let Some(refused) = invite(inner, creator, &others, group, new.time_ms).await? {
             return Ok(made(inner, new).await?.ok_or(refused));
         }
+        if inner.options.policy.strangers.by_invitation
+            && new.kind == ConversationKind::Group
+            && let Some(founding) = &new.founding
+        {
+            return create_alone(inner, new, &founding.by).await.map(Ok);
+        }
     }
     inner.committer.create(new).await.map(Ok)
+}
+
+/// Creates a group of its creator alone, and invites the others.
+async fn create_alone(
+    inner: &Inner,
+    new: &NewConversation,
+    by: &Identity,
+) -> Result<Conversation, Error> {
+    let (own, others): (Vec<_>, Vec<_>) =
+        new.members.iter().cloned().partition(|(user, _)| *user == by.user);
+    let made = inner.committer.create(&NewConversation { members: own, ..new.clone() }).await?;
+    // A repeated request invites nobody who has come since.
+    let others: Vec<_> =
+        others.into_iter().filter(|(user, _)| made.member(user).is_none()).collect();
+    offers::invite(inner, (made.id, by), others, new.time_ms).await?;
+    Ok(made)
 }
 
 /// What there is already of a conversation to be made.
@@ -58,7 +81,13 @@ async fn made(inner: &Inner, new: &NewConversation) -> Result<Option<Conversatio
 pub(crate) async fn change(
     inner: &Inner,
     request: &ChangeRequest,
-) -> Result<Result<(Entry, Conversation), Refused>, Error> {
+) -> Result<Result<(Option<Entry>, Conversation), Refused>, Error> {
+    if let (Ask::Add { users, .. }, Some(actor)) = (&request.ask, &request.actor)
+        && users[..] == [actor.user.clone()]
+        && let Some(answer) = offers::accept(inner, request, actor).await?
+    {
+        return Ok(answer);
+    }
     if let (Ask::Add { users, role }, Some(actor)) = (&request.ask, &request.actor)
         && blocks_any(inner, &actor.user, users).await?
     {
@@ -67,6 +96,7 @@ pub(crate) async fn change(
         let nobody = Ask::Add { users: Vec::new(), role: *role };
         let answer =
             inner.committer.change(&ChangeRequest { ask: nobody, ..request.clone() }).await?;
+        let answer = answer.map(|(entry, conversation)| (Some(entry), conversation));
         return Ok(answer.map_err(|refused| match refused {
             Refused::Malformed(_) => UNWANTED,
             other => other,
@@ -77,6 +107,12 @@ pub(crate) async fn change(
     {
         return Ok(Err(refused));
     }
+    if let (Ask::Add { users, role }, Some(actor)) = (&request.ask, &request.actor)
+        && inner.options.policy.strangers.by_invitation
+        && let Some(answer) = offers::ask(inner, request, actor, (users, *role)).await?
+    {
+        return Ok(answer);
+    }
     let changed = inner.committer.change(request).await?;
     if let Ok((entry, _)) = &changed
         && let Some(change) = entry.change()
@@ -85,7 +121,7 @@ pub(crate) async fn change(
         let told = change::tellings(&change, entry).into_iter().map(Signal::Told);
         inner.announce.signal(&told.collect::<Vec<_>>());
     }
-    Ok(changed)
+    Ok(changed.map(|(entry, conversation)| (Some(entry), conversation)))
 }
 
 /// Whether a member may add users to a group. What the change itself refuses (strangers to the group,
@@ -125,8 +161,7 @@ async fn invite(
     time_ms: u64,
 ) -> Result<Option<Refused>, Error> {
     let strangers = &inner.options.policy.strangers;
-    let large = inner.options.large_group_users.contains(user);
-    let max = if large { MEMBERS_MAX } else { strangers.group_members_max };
+    let max = members_max(inner, user);
     if group.is_some_and(|members| members > max) {
         return Ok(Some(Refused::Full { max }));
     }
@@ -141,6 +176,15 @@ async fn invite(
         Invited::Stranger => Some(UNWANTED),
         Invited::TooMany => Some(TOO_MANY),
     })
+}
+
+/// How many members a group may have that this user makes and fills.
+pub(crate) fn members_max(inner: &Inner, user: &UserId) -> usize {
+    let options = &inner.options;
+    if options.large_group_users.contains(user) {
+        return MEMBERS_MAX;
+    }
+    options.policy.strangers.group_members_max
 }
 
 async fn blocks_any(inner: &Inner, user: &UserId, others: &[UserId]) -> Result<bool, Error> {

@@ -19,7 +19,8 @@
 //! [`direct`]: REST sends the same way, without a connection.
 //!
 //! What is asked goes another way: [`query`] answers `q/{method}`, [`control`] creates and changes
-//! conversations, for `q/groups` and for REST alike, in turn with the commits.
+//! conversations, for `q/groups` and for REST alike, in turn with the commits; [`offers`]: groups that
+//! nobody is put into without an own yes.
 //!
 //! Beside the log: [`told`] says on `x` and `o` what concerns the user alone. And what passes:
 //! [`receipts`] (stored, then told); [`typing`]; [`presence`] (what devices say of
@@ -55,6 +56,7 @@ mod mend;
 mod metrics;
 mod mounted;
 mod notices;
+mod offers;
 mod online;
 mod openings;
 mod options;
@@ -355,7 +357,7 @@ impl Control for Bridge {
     fn change<'a>(
         &'a self,
         request: &'a ChangeRequest,
-    ) -> Pending<'a, Result<(Entry, Conversation), Refused>> {
+    ) -> Pending<'a, Result<(Option<Entry>, Conversation), Refused>> {
         Box::pin(control::change(&self.inner, request))
     }
 

@@ -199,6 +199,12 @@ fn render(notice: &Notice) -> Arc<Message> {
             let control = control(kind, *conversation, *seq, by.to_string());
             return crate::wire::message("x", &log_wire::Control { role, ..control });
         }
+        What::Invited { conversation, by, role } => {
+            let kind = log_wire::control::Kind::Invited;
+            let role = crate::wire::role_to_wire(*role) as i32;
+            let control = control(kind, *conversation, Seq::ZERO, by.to_string());
+            return crate::wire::message("x", &log_wire::Control { role, ..control });
+        }
         What::Marks { conversation, marks } => wire::own_update::What::Marks(wire::OwnMarks {
             conversation_id: id(*conversation),
             muted_until_ms: marks.muted_until_ms.unwrap_or(0),

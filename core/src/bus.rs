@@ -131,12 +131,13 @@ pub trait Control: Send + Sync + 'static {
     /// As [`crate::store::Store::change`] (and `Forbidden` when a user to be added blocks the
     /// actor); the entry is announced before it returns: announcements
     /// of sends and of changes are in the log's order, so no listener takes the one for a
-    /// repetition of the other. Dropped before that, the change may have been made and not
+    /// repetition of the other. No entry: whoever was to be added was invited ([`crate::offer`]), or is
+    /// a member already. Dropped before that, the change may have been made and not
     /// announced.
     fn change<'a>(
         &'a self,
         request: &'a ChangeRequest,
-    ) -> Pending<'a, Result<(Entry, Conversation), Refused>>;
+    ) -> Pending<'a, Result<(Option<Entry>, Conversation), Refused>>;
 
     /// Tells the other devices of a user what one has set: those that are connected at once, kept
     /// sessions on their return too.

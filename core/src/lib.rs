@@ -32,6 +32,7 @@ pub mod inbox;
 pub mod limits;
 pub mod membership;
 pub mod notice;
+pub mod offer;
 pub mod people;
 pub mod policy;
 pub mod presence;

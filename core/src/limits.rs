@@ -70,6 +70,13 @@ pub const LEFT_LISTED_MS: u64 = 30 * 86_400_000;
 /// at most 0.7 KB on the wire: a title of 128 characters, two names.
 pub const LEFT_LISTED_MAX: u32 = 100;
 
+/// Invitations into groups that wait for one user's answer, of about 150 bytes each. Beyond it the oldest
+/// go: whoever is meant is invited again.
+pub const OFFERS_MAX: u32 = 100;
+
+/// How long an invitation waits for an answer, in milliseconds: 30 days.
+pub const OFFERS_KEPT_MS: u64 = 30 * 86_400_000;
+
 /// Conversations in one page of an inbox.
 pub const INBOX_PAGE_MAX: u32 = 100;
 

@@ -35,6 +35,15 @@ pub enum What {
         /// This one.
         role: Role,
     },
+    /// The user is invited into a group, and may accept.
+    Invited {
+        /// Into this one.
+        conversation: ConversationId,
+        /// By whom.
+        by: UserId,
+        /// The role there.
+        role: Role,
+    },
     /// The user's marks of a conversation, as they are now.
     Marks {
         /// Which.
@@ -65,7 +74,7 @@ impl What {
     #[must_use]
     pub const fn feed(&self) -> Feed {
         match self {
-            Self::Removed { .. } | Self::Role { .. } => Feed::Control,
+            Self::Removed { .. } | Self::Role { .. } | Self::Invited { .. } => Feed::Control,
             Self::Marks { .. } | Self::Read { .. } | Self::Settings(_) | Self::Block { .. } => {
                 Feed::Own
             }
@@ -78,6 +87,7 @@ impl What {
         match self {
             Self::Removed { conversation, .. } => format!("removed {conversation}"),
             Self::Role { conversation, .. } => format!("role {conversation}"),
+            Self::Invited { conversation, .. } => format!("invited {conversation}"),
             Self::Marks { conversation, .. } => format!("marks {conversation}"),
             Self::Read { conversation, .. } => format!("read {conversation}"),
             Self::Settings(_) => "settings".to_owned(),
@@ -91,6 +101,7 @@ impl What {
         match self {
             Self::Removed { seq, by, .. } => format!("{seq} {by}"),
             Self::Role { seq, by, role, .. } => format!("{seq} {by} {}", role.code()),
+            Self::Invited { by, role, .. } => format!("{by} {}", role.code()),
             Self::Marks { marks, .. } => {
                 let time = |at: Option<u64>| at.map_or_else(|| "-".to_owned(), |at| at.to_string());
                 let (muted, pinned) = (time(marks.muted_until_ms), time(marks.pinned_ms));
@@ -122,6 +133,11 @@ impl What {
             "role" => Self::Role {
                 conversation: about.parse().ok()?,
                 seq: Seq(word()?.parse().ok()?),
+                by: UserId::new(word()?).ok()?,
+                role: Role::from_code(word()?.parse().ok()?)?,
+            },
+            "invited" => Self::Invited {
+                conversation: about.parse().ok()?,
                 by: UserId::new(word()?).ok()?,
                 role: Role::from_code(word()?.parse().ok()?)?,
             },
@@ -194,6 +210,7 @@ mod tests {
         let all = [
             What::Removed { conversation, seq: Seq(9), by: by.clone() },
             What::Role { conversation, seq: Seq(9), by: by.clone(), role: Role::ReadOnly },
+            What::Invited { conversation, by: by.clone(), role: Role::Member },
             What::Marks { conversation, marks },
             What::Marks { conversation, marks: Marks::default() },
             What::Read { conversation, seq: Seq(4) },

@@ -37,6 +37,8 @@ pub struct Policy {
 pub struct Strangers {
     /// Into groups only those who know the user.
     pub contacts_only: bool,
+    /// Into groups nobody without an own yes: who is added is invited ([`crate::offer`]).
+    pub by_invitation: bool,
     /// Strangers whom one user may ask within a day, into groups and direct conversations, as long
     /// as they have not answered. 0: no bound.
     pub per_day: u32,
@@ -48,7 +50,7 @@ impl Default for Strangers {
     /// Anyone, 250 a day, groups up to 256 members: more than a person's address book sees in a day,
     /// and far from a crowd. At most 250 rows of about 100 bytes for a user and day.
     fn default() -> Self {
-        Self { contacts_only: false, per_day: 250, group_members_max: 256 }
+        Self { contacts_only: false, by_invitation: false, per_day: 250, group_members_max: 256 }
     }
 }
 
@@ -142,7 +144,7 @@ mod tests {
         let user = |n: u32| UserId::new(&format!("u{n}")).unwrap();
         let unknown: BTreeSet<UserId> = (0..5).map(user).collect();
         let judge = |contacts_only, per_day, n| {
-            Strangers { contacts_only, per_day, group_members_max: 9 }.judge(&[user(n)], &unknown)
+            Strangers { contacts_only, per_day, ..Strangers::default() }.judge(&[user(n)], &unknown)
         };
         // contacts only, a day's bound, who
         let table = [

@@ -19,6 +19,7 @@ use crate::ids::{ConversationId, Identity, Seq, UserId};
 use crate::inbox::Inboxes;
 use crate::membership::{Conversation, Left, Member, NewConversation, Stay};
 use crate::notice::{Notice, Telling};
+use crate::offer::Offer;
 use crate::people::People;
 use crate::policy::{Invited, Policy, Strangers};
 
@@ -286,6 +287,16 @@ pub trait Store: Inboxes + People {
         strangers: &'a Strangers,
         time_ms: u64,
     ) -> Pending<'a, Invited>;
+
+    /// Notes that users are invited: of a user and a conversation the latest, of a user at most
+    /// [`crate::limits::OFFERS_MAX`], of which the oldest go.
+    fn offer<'a>(&'a self, offers: &'a [Offer]) -> Pending<'a, ()>;
+
+    /// The invitations of a user after `since_ms`, the latest first.
+    fn offers<'a>(&'a self, user: &'a UserId, since_ms: u64) -> Pending<'a, Vec<Offer>>;
+
+    /// Forgets an invitation.
+    fn take_offer<'a>(&'a self, user: &'a UserId, conversation: ConversationId) -> Pending<'a, ()>;
 
     /// Notes what users' devices are to be told, for those of whom a kept session listens that has
     /// not done it itself. Repeated, it is told again.

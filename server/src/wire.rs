@@ -372,6 +372,7 @@ fn bridge_options(config: &Config, lanes: usize) -> godwit_bridge::Options {
             delete_window_ms: millis(config.policy.delete_window),
             strangers: Strangers {
                 contacts_only: config.policy.add_to_groups == Adding::Contacts,
+                by_invitation: config.policy.add_to_groups == Adding::Invitation,
                 per_day: config.policy.strangers_per_day,
                 group_members_max: config.policy.group_members_max,
             },

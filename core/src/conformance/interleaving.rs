@@ -32,7 +32,12 @@ pub const PEOPLE: u8 = 5;
 const POLICY: Policy = Policy {
     edit_window_ms: 40_000,
     delete_window_ms: 60_000,
-    strangers: Strangers { contacts_only: false, per_day: 0, group_members_max: usize::MAX },
+    strangers: Strangers {
+        contacts_only: false,
+        by_invitation: false,
+        per_day: 0,
+        group_members_max: usize::MAX,
+    },
 };
 
 /// What somebody does. Numbers of people and places are taken as they are: many are wrong.

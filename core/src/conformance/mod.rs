@@ -20,6 +20,7 @@ pub mod members;
 pub mod model;
 pub mod notices;
 pub mod numbers;
+pub mod offers;
 pub mod pairs;
 pub mod people;
 pub mod receipts;
@@ -87,6 +88,9 @@ macro_rules! store_conformance {
                 concurrent_creations_of_a_pair_have_one_id
                 a_creation_is_the_first_entry
                 a_key_stands_for_one_request
+            }
+            offers {
+                invitations_are_bounded_and_forgotten
             }
             notices {
                 notices_are_bounded_and_forgotten

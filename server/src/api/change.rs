@@ -13,7 +13,7 @@ use super::{Api, conversations, etag, request};
 use crate::clock;
 
 /// What became of a change.
-pub(super) type Changed = Result<(Entry, Conversation), Refused>;
+pub(super) type Changed = Result<(Option<Entry>, Conversation), Refused>;
 
 /// Asks for a change of the conversation that the path names, in the state that `If-Match` names.
 pub(super) async fn change(
@@ -48,7 +48,7 @@ pub(super) async fn change(
 /// The answer to a change.
 pub(super) fn shown(changed: Changed) -> Result<Response, Problem> {
     let (entry, conversation) = changed?;
-    Ok(conversations::shown(&conversation, Some(&entry)))
+    Ok(conversations::shown(&conversation, entry.as_ref()))
 }
 
 /// Runs a change to its end in a task of its own: a caller that hangs up between the commit and what

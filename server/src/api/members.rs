@@ -124,7 +124,8 @@ pub(crate) struct Add {
     role: Option<RoleName>,
 }
 
-/// Adds users to a group. Its owners, admins and operators may.
+/// Adds users to a group. Its owners, admins and operators may. Where the server's policy says so, whoever
+/// is added by a user is invited instead, and accepts by adding itself.
 #[utoipa::path(
     post, path = "/v1/conversations/{cid}/members", tag = "members", request_body = Add,
     params(

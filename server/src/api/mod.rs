@@ -30,6 +30,7 @@ mod entry;
 mod etag;
 mod health;
 mod inbox;
+mod invitations;
 mod left;
 mod login;
 mod members;

@@ -18,8 +18,8 @@ use super::document::{self, Document};
 use super::problem::{Kind, Problem};
 use super::rates::origin;
 use super::{
-    Api, audited, blocks, conversations, cors, devices, docs, health, inbox, login, members,
-    messages, receipts, send, settings, users,
+    Api, audited, blocks, conversations, cors, devices, docs, health, inbox, invitations, login,
+    members, messages, receipts, send, settings, users,
 };
 use crate::limits::{HTTP_BODY_BYTES_MAX, HTTP_REQUEST_TIME_MAX};
 use crate::metrics::{HTTP_REQUEST_SECONDS, HTTP_REQUESTS};
@@ -86,6 +86,7 @@ fn documented() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(devices::patch, devices::revoke))
         .routes(routes!(devices::admit))
         .routes(routes!(blocks::list))
+        .routes(routes!(invitations::invitations))
         .routes(routes!(blocks::put, blocks::remove))
         .routes(routes!(health::livez))
         .routes(routes!(health::readyz))

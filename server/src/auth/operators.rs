@@ -56,7 +56,9 @@ impl Scope {
             Self::Users => {
                 ["/v1/users", "/v1/devices", "/v1/settings", "/v1/blocks"].into_iter().any(below)
             }
-            Self::Conversations => ["/v1/conversations", "/v1/inbox"].into_iter().any(below),
+            Self::Conversations => {
+                ["/v1/conversations", "/v1/inbox", "/v1/invitations"].into_iter().any(below)
+            }
         }
     }
 }

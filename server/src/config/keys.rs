@@ -132,7 +132,7 @@ pub(crate) const KEYS: &[Key] = &[
     key("limits.remote_http_connections_per_address_max", Kind::Integer(1, 1_000_000)),
     key("policy.edit_window", Kind::Span(0, 36_600 * DAY)),
     key("policy.delete_window", Kind::Span(0, 36_600 * DAY)),
-    key("policy.add_to_groups", Kind::Choice(&["anyone", "contacts"])),
+    key("policy.add_to_groups", Kind::Choice(&["anyone", "contacts", "invitation"])),
     key("policy.strangers_per_day", Kind::Integer(0, 100_000)),
     key("policy.group_members_max", Kind::Integer(1, core_limits::MEMBERS_MAX as u64)),
     key("policy.large_group_users", Kind::Users),

@@ -232,6 +232,8 @@ pub(crate) enum Adding {
     Anyone,
     /// Those who have answered them.
     Contacts,
+    /// Those who accept.
+    Invitation,
 }
 
 /// `[receipts]`

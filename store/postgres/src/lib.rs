@@ -27,6 +27,7 @@ mod lease;
 mod limits;
 mod log;
 mod notices;
+mod offers;
 mod people;
 mod receipts;
 mod recent;
@@ -46,6 +47,7 @@ use godwit_core::entry::Entry;
 use godwit_core::ids::{ConversationId, Identity, Seq, UserId};
 use godwit_core::membership::{Conversation, Left, Member, NewConversation, Stay};
 use godwit_core::notice::{Notice, Telling};
+use godwit_core::offer::Offer;
 use godwit_core::policy::{Invited, Policy, Strangers};
 use godwit_core::store::{Error, OutboxEvent, Page, Pending, Prune, Pruned, Range, Store};
 use sqlx::postgres::{PgConnectOptions, PgPool};
@@ -211,6 +213,18 @@ impl Store for PostgresStore {
         time_ms: u64,
     ) -> Pending<'a, Invited> {
         self.bounded(invitations::invite(self, user, others, strangers, time_ms))
+    }
+
+    fn offer<'a>(&'a self, offers: &'a [Offer]) -> Pending<'a, ()> {
+        self.bounded(offers::put(self, offers))
+    }
+
+    fn offers<'a>(&'a self, user: &'a UserId, since_ms: u64) -> Pending<'a, Vec<Offer>> {
+        self.bounded(offers::list(self, user, since_ms))
+    }
+
+    fn take_offer<'a>(&'a self, user: &'a UserId, conversation: ConversationId) -> Pending<'a, ()> {
+        self.bounded(offers::take(self, user, conversation))
     }
 
     fn tell<'a>(&'a self, tellings: &'a [Telling]) -> Pending<'a, ()> {

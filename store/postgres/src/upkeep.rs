@@ -1,14 +1,14 @@
 //! Stage 9's side of the store: the outbox, what is due for removal, and a sign of life.
 
 use godwit_core::ids::ConversationId;
-use godwit_core::limits::NOTICES_KEPT_MS;
+use godwit_core::limits::{NOTICES_KEPT_MS, OFFERS_KEPT_MS};
 use godwit_core::people::KEY_KEPT_MS;
 use godwit_core::policy::INVITED_MS;
 use godwit_core::store::{Error, OutboxEvent, Prune, Pruned};
 use godwit_core::stored::{self, signed};
 
 use crate::error::from_driver;
-use crate::{PostgresStore, invitations, notices, sessions};
+use crate::{PostgresStore, invitations, notices, offers, sessions};
 
 /// See [`godwit_core::store::Store::outbox`].
 pub(crate) async fn outbox(store: &PostgresStore, limit: u32) -> Result<Vec<OutboxEvent>, Error> {
@@ -82,6 +82,8 @@ async fn prune_notices(store: &PostgresStore, prune: Prune) -> Result<(), Error>
     notices::prune(&mut tx, until_ms, prune.rows_max).await?;
     let until_ms = prune.now_ms.saturating_sub(INVITED_MS);
     invitations::prune(&mut tx, until_ms, prune.rows_max).await?;
+    let until_ms = prune.now_ms.saturating_sub(OFFERS_KEPT_MS);
+    offers::prune(&mut tx, until_ms, prune.rows_max).await?;
     tx.commit().await.map_err(from_driver)
 }
 

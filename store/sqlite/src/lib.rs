@@ -25,6 +25,7 @@ mod lease;
 mod limits;
 mod log;
 mod notices;
+mod offers;
 mod pack;
 mod people;
 mod receipts;
@@ -43,6 +44,7 @@ use godwit_core::entry::Entry;
 use godwit_core::ids::{ConversationId, Identity, Seq, UserId};
 use godwit_core::membership::{Conversation, Left, Member, NewConversation, Stay};
 use godwit_core::notice::{Notice, Telling};
+use godwit_core::offer::Offer;
 use godwit_core::policy::{Invited, Policy, Strangers};
 use godwit_core::store::{OutboxEvent, Page, Pending, Prune, Pruned, Range, Store};
 
@@ -171,6 +173,18 @@ impl Store for SqliteStore {
         time_ms: u64,
     ) -> Pending<'a, Invited> {
         Box::pin(invitations::invite(self, user, others, strangers, time_ms))
+    }
+
+    fn offer<'a>(&'a self, offers: &'a [Offer]) -> Pending<'a, ()> {
+        Box::pin(offers::put(self, offers))
+    }
+
+    fn offers<'a>(&'a self, user: &'a UserId, since_ms: u64) -> Pending<'a, Vec<Offer>> {
+        Box::pin(offers::list(self, user, since_ms))
+    }
+
+    fn take_offer<'a>(&'a self, user: &'a UserId, conversation: ConversationId) -> Pending<'a, ()> {
+        Box::pin(offers::take(self, user, conversation))
     }
 
     fn tell<'a>(&'a self, tellings: &'a [Telling]) -> Pending<'a, ()> {

@@ -12,6 +12,7 @@ use godwit_core::ids::{ConversationId, Identity, Seq, UserId};
 use godwit_core::inbox::{Badge, Checked, InboxPage, InboxQuery, Inboxes, Marks, MarksChange};
 use godwit_core::membership::{Conversation, Left, Member, NewConversation, Stay};
 use godwit_core::notice::{Notice, Telling};
+use godwit_core::offer::Offer;
 use godwit_core::people::{
     Claim, Device, People, Revocation, TooMany, TooManyUnseen, User, UserChange,
 };
@@ -189,6 +190,9 @@ impl Store for Faulty {
         move_cursors(moves: &'a [Move]) -> ();
         invite(user: &'a UserId, others: &'a [UserId], strangers: &'a Strangers, time_ms: u64)
             -> Invited;
+        offer(offers: &'a [Offer]) -> ();
+        offers(user: &'a UserId, since_ms: u64) -> Vec<Offer>;
+        take_offer(user: &'a UserId, conversation: ConversationId) -> ();
         tell(tellings: &'a [Telling]) -> ();
         notices(device: &'a Identity, feed: Feed, after: Option<Seq>, limit: u32)
             -> Option<Vec<Notice>>;

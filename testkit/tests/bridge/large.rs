@@ -133,6 +133,7 @@ async fn the_pool_is_no_way_around_a_removal() {
         time_ms: 2,
     };
     let (entry, _) = world.bridge.change(&request).await.expect("an answer").expect("a change");
+    let entry = entry.expect("an entry");
     assert_eq!(entry.seq.0, 202);
     world.bridge.announced(&world.commit(203, 50).await);
     let all = carol.received_until(&world.topic(), 252).await;

@@ -155,6 +155,7 @@ async fn change(world: &World, key: &str, ask: Ask) -> u64 {
         time_ms: 2,
     };
     let (entry, _) = world.bridge.change(&request).await.expect("an answer").expect("a change");
+    let entry = entry.expect("an entry");
     entry.seq.0
 }
 

@@ -23,11 +23,65 @@ in_both_versions!(
 
 in_both_versions!(with measured: strangers_are_asked_in_measure);
 in_both_versions!(with hosted: some_may_make_large_groups);
+in_both_versions!(with by_invitation: nobody_joins_a_group_without_an_own_yes);
 
 fn measured() -> Options {
     Options::default()
         .with("GODWIT__POLICY__STRANGERS_PER_DAY", "3")
         .with("GODWIT__POLICY__GROUP_MEMBERS_MAX", "5")
+}
+
+fn by_invitation() -> Options {
+    Options::default()
+        .with("GODWIT__POLICY__ADD_TO_GROUPS", "invitation")
+        .with("GODWIT__POLICY__GROUP_MEMBERS_MAX", "3")
+}
+
+/// Whoever is added is invited, and is a member by adding itself, in the name of who invited: for as
+/// long as that one may.
+async fn nobody_joins_a_group_without_an_own_yes(side: Side<'_>) {
+    let (bob, carol, dave) = (side.id("b0"), side.id("b1"), side.id("b2"));
+    let group = |members: &[String]| {
+        GroupAsk::Create(Create { direct: false, members: members.to_vec(), details: None })
+    };
+    let add = |user: &str, role| godwit_testkit::chat::add(&[user], role);
+    let mut alice = side.chat("alice", "phone").await;
+    let cid = made(&alice.groups("", group(std::slice::from_ref(&bob))).await);
+    assert_eq!(alice.look(&cid).await.member_count, 1, "bob was not asked");
+    let waiting = side.rest("b0").await.get("/v1/invitations").await.expect(200);
+    assert_eq!(waiting["invitations"][0]["conversation"], json!(cid));
+    assert_eq!(waiting["invitations"][0]["by"], json!(alice.user));
+    let mut bobs = side.chat("b0", "phone").await;
+    let accepted = bobs.groups(&cid, add(&bob, Role::Member)).await;
+    assert_eq!(accepted.code, 0, "{}", accepted.reason);
+    assert!(accepted.seq > 0);
+    // Asked again, it is so already; and nothing waits any more.
+    let waiting = side.rest("b0").await.get("/v1/invitations").await.expect(200);
+    assert_eq!(waiting["invitations"], json!([]));
+    // Who was not invited, or by nobody who may, comes in by no word of one's own.
+    let mut carols = side.chat("b1", "phone").await;
+    assert_eq!(carols.groups(&cid, add(&carol, Role::Member)).await.code, 0x87);
+    assert_ne!(bobs.groups(&cid, add(&carol, Role::Member)).await.code, 0, "no manager");
+    assert_eq!(carols.groups(&cid, add(&carol, Role::Member)).await.code, 0x87);
+    // An invitation is as good as who gave it: an admin's ends with the role.
+    assert_eq!(alice.groups(&cid, role_of(&bob, Role::Admin)).await.code, 0);
+    let invited = bobs.groups(&cid, add(&carol, Role::Member)).await;
+    assert_eq!((invited.code, invited.seq), (0, 0), "{}", invited.reason);
+    assert_eq!(alice.groups(&cid, role_of(&bob, Role::Member)).await.code, 0);
+    assert_eq!(carols.groups(&cid, add(&carol, Role::Member)).await.code, 0x87);
+    // Both are invited while there is room for one.
+    for user in [&carol, &dave] {
+        assert_eq!(alice.groups(&cid, add(user, Role::Member)).await.code, 0);
+    }
+    let mut daves = side.chat("b2", "phone").await;
+    assert_eq!(carols.groups(&cid, add(&carol, Role::Member)).await.code, 0);
+    let full = daves.groups(&cid, add(&dave, Role::Member)).await;
+    assert_eq!(full.code, 0x99, "{}", full.reason);
+    assert_eq!(alice.look(&cid).await.member_count, 3);
+}
+
+fn role_of(user: &str, role: Role) -> GroupAsk {
+    godwit_testkit::chat::roles(&[(user, role)])
 }
 
 fn hosted() -> Options {

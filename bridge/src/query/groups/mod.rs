@@ -157,7 +157,9 @@ async fn change(
     // Who has left is not told what became of the group.
     let present = |c: &Conversation| c.member(&identity.user).is_some();
     let group = present(&conversation).then(|| view::group(&conversation, Page::default()));
-    Ok(wire::GroupReply { group, seq: entry.seq.0, ..wire::GroupReply::default() })
+    // Without one, whoever was to be added is invited.
+    let seq = entry.map_or(0, |entry| entry.seq.0);
+    Ok(wire::GroupReply { group, seq, ..wire::GroupReply::default() })
 }
 
 fn key(cmid: Option<ClientMessageId>, message_id: MessageId) -> SendKey {

@@ -16,7 +16,7 @@ static MIGRATIONS: Migrator = sqlx::migrate!();
 
 /// Takes away what the migrations after the first have added.
 const DOWN: &str = "
-    DROP TABLE direct_pairs, notice_heads, notices, notice_cursors, invitations;
+    DROP TABLE direct_pairs, notice_heads, notices, notice_cursors, invitations, offers;
     ALTER TABLE messages DROP COLUMN fingerprint;
     DROP TABLE revocations, revocation_numbers;
     DROP INDEX messages_gone;
