@@ -79,7 +79,7 @@ pub(crate) fn pass(
             // Under the lock, so that nothing overtakes it.
             Ok(()) => return session.submit(conversation, draft, ack),
             Err(wait) => {
-                session.start("sends that wait for their rate", run(session.me.clone(), wait))
+                session.start("sends that wait for their rate", run(session.me.clone(), wait));
             }
         }
     }

@@ -82,7 +82,7 @@ pub(crate) fn describe() {
 }
 
 /// A task that no device waits for died of a defect: its signal is lost, as signals may be.
-pub(crate) fn signal_lost(death: Death) {
+pub(crate) fn signal_lost(death: &Death) {
     ::metrics::counter!(TASKS_DIED, "task" => death.task).increment(1);
     tracing::error!(stage = "deliver", %death, "a signal is lost");
 }

@@ -192,7 +192,9 @@ pub(crate) fn signalled(inner: &Arc<Inner>, user: &UserId, presence: Presence) {
         // a task of its own, because the bus is at work with this one.
         let (inner, user) = (Arc::clone(inner), user.clone());
         let tell = async move { pass_on(&inner, Some(Change { user, presence })) };
-        tokio::spawn(contain("presence that is better here", tell, metrics::signal_lost));
+        tokio::spawn(contain("presence that is better here", tell, |death| {
+            metrics::signal_lost(&death);
+        }));
     }
     inner.presence.heard(user, presence, here.is_some());
     if let Presence::Offline { last_seen_ms: Some(time_ms) } = presence {

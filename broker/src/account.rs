@@ -253,7 +253,7 @@ mod tests {
         }
         let (own, bytes) = accounts.gives_way(None, &small).unwrap();
         assert_eq!((own, bytes), (small, HEAVY_BYTES / 2 + 101));
-        assert!(accounts.has_room(Some(&alice), 0) == false, "all share the bound of all");
+        assert!(!accounts.has_room(Some(&alice), 0), "all share the bound of all");
         assert_eq!(accounts.sums().2, 0);
     }
 }

@@ -113,7 +113,8 @@ struct Arrival {
     revoked: Vec<String>,
 }
 
-async fn admit(shared: &Arc<Shared>, hello: Hello, peer: SocketAddr) -> Result<Arrival, Outcome> {
+/// What a CONNECT shows, if it asks for nothing that there is not.
+fn credentials(hello: &Hello, peer: SocketAddr) -> Result<Credentials, Outcome> {
     if hello.auth_method.as_ref().is_some_and(|method| method != TOKEN_METHOD) {
         let reason = "the only authentication method is `token`; its data is the token";
         return Err(Outcome::refused(Code::BAD_AUTH_METHOD, reason));
@@ -121,14 +122,17 @@ async fn admit(shared: &Arc<Shared>, hello: Hello, peer: SocketAddr) -> Result<A
     if hello.will_qos_2 {
         return Err(Outcome::refused(Code::QOS_NOT_SUPPORTED, "a will with QoS 2"));
     }
-    let credentials = Credentials {
+    Ok(Credentials {
         client_id: hello.client_id.clone(),
         user_name: hello.user_name.clone(),
         password: hello.auth_data.clone().or_else(|| hello.password.clone()),
         version: hello.version,
         peer: Some(peer),
-    };
-    let verdict = shared.gate.authenticate(credentials).await;
+    })
+}
+
+async fn admit(shared: &Arc<Shared>, hello: Hello, peer: SocketAddr) -> Result<Arrival, Outcome> {
+    let verdict = shared.gate.authenticate(credentials(&hello, peer)?).await;
     let admitted = Arc::new(verdict.inspect_err(metrics::authentication_failed)?);
     check_will(shared, &hello, &admitted).await?;
     let expiry_s = session_expiry(shared, &hello);

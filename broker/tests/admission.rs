@@ -1,6 +1,11 @@
 //! Who is turned away before anything costly, and whose right ends while the session is open.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests are test code")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests are test code"
+)]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

@@ -113,7 +113,7 @@ pub(crate) fn start(session: &Arc<DeviceSession>, method: Method, message: Messa
     let place = session.questions.lock().put(Asked { request, reply_to, ack, bytes });
     match place {
         Place::First(asked) => {
-            session.start("a device's requests", run(Arc::clone(session), *asked))
+            session.start("a device's requests", run(Arc::clone(session), *asked));
         }
         Place::Waits => {}
         Place::Full(asked) => {

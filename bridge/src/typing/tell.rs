@@ -40,7 +40,9 @@ pub(crate) fn signalled(inner: &Arc<Inner>, news: News) {
         }
         drop(permit);
     };
-    tokio::spawn(contain("typing in a conversation", look_up, metrics::signal_lost));
+    tokio::spawn(contain("typing in a conversation", look_up, |death| {
+        metrics::signal_lost(&death);
+    }));
 }
 
 fn tell(inner: &Inner, known: &Known, news: &News) {
