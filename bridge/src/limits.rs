@@ -176,8 +176,8 @@ pub(crate) const CACHED_PEOPLE_MAX: usize = 50_000;
 /// Names in all cached blocks: about 60 bytes each. Beyond it an eighth of the users is forgotten.
 pub(crate) const CACHED_BLOCKS_MAX: usize = 500_000;
 
-/// Devices that wait to be noted, and those noted within the last minute: about 100 bytes each; and
-/// users that wait to be noted. Beyond it they are not noted this time.
+/// Devices that wait to be noted (about 200 bytes each), and those noted within the last minute (about 30);
+/// and users that wait to be noted. Beyond it they are not noted this time.
 pub(crate) const DEVICES_NOTED_MAX: usize = 100_000;
 
 /// Devices or users noted in one statement.

@@ -174,6 +174,17 @@ pub(crate) const SHUTDOWN_GRACE: Duration = Duration::from_secs(1);
 /// How often the metrics' histograms are tidied, and the process is looked at.
 pub(crate) const METRICS_UPKEEP: Duration = Duration::from_secs(5);
 
+/// How often it is looked whether a crowd has left, so that its memory is given back: at most so often
+/// threads wait some milliseconds for the allocator.
+pub(crate) const MEMORY_LOOK: Duration = Duration::from_secs(5);
+
+/// Looks after a crowd has left at which memory may be given back again: 80 seconds, after which all
+/// that is remembered of it for a while is forgotten.
+pub(crate) const MEMORY_LOOKS_AFTER: u32 = 16;
+
+/// Connections that make a crowd. Fewer leave some megabytes at most.
+pub(crate) const CROWD_MIN: usize = 500;
+
 const fn at_least_one(count: u32) -> NonZeroU32 {
     match NonZeroU32::new(count) {
         Some(count) => count,

@@ -21,6 +21,7 @@ mod limits;
 mod listeners;
 mod lock;
 mod logging;
+mod memory;
 mod metrics;
 mod process;
 mod secret;

@@ -24,6 +24,8 @@ pub(crate) const AUDIT_LOST: &str = "godwit_audit_lost_total";
 /// Lines of log that were lost because standard error took none.
 pub(crate) const LOG_LOST: &str = "godwit_log_lost_total";
 
+/// Seconds that giving memory back to the system took, after a crowd had left.
+pub(crate) const MEMORY_GIVEN_BACK: &str = "godwit_memory_given_back_seconds";
 /// Bytes of memory that the process holds (RSS).
 pub(crate) const MEMORY_BYTES: &str = "process_resident_memory_bytes";
 /// File descriptors that are open.
@@ -50,6 +52,7 @@ fn describe() {
     describe_counter!(AUDIT_LINES, "Lines written to the audit trail");
     describe_counter!(AUDIT_LOST, "Lines of the audit trail that were lost");
     describe_counter!(LOG_LOST, "Lines of log that were lost: standard error took none");
+    describe_histogram!(MEMORY_GIVEN_BACK, "Seconds that giving memory back took, after a crowd");
     describe_gauge!(MEMORY_BYTES, "Resident memory in bytes");
     describe_gauge!(OPEN_FDS, "Open file descriptors");
     describe_gauge!(OPEN_FDS_MAX, "File descriptors that may be open");

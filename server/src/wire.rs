@@ -110,13 +110,7 @@ pub(crate) async fn start(parts: Parts) -> Result<Running> {
     let options = bridge_options(&config, store.lanes(config.commit.lanes));
     let bridge = Bridge::start(ports, options, u64::from_be_bytes(clock::random()?));
     bus.listen(Arc::clone(&bridge) as Arc<dyn Listen>);
-    let broker = Broker::new(
-        broker_options(&config),
-        census(&config, open_files),
-        Arc::clone(&door) as Arc<dyn Gate>,
-        Some(Arc::clone(&bridge) as Arc<dyn Upstream>),
-        Arc::clone(&supervisor),
-    );
+    let broker = broker(&config, open_files, &door, &bridge, &supervisor);
     let cuts: Vec<Arc<dyn Cut>> =
         vec![Arc::clone(&bridge) as _, Arc::new(Cutter(Arc::clone(&broker)))];
     let tokens_end = auth::tokens_end(&config);
@@ -164,6 +158,26 @@ pub(crate) async fn start(parts: Parts) -> Result<Running> {
         store,
         died,
     })
+}
+
+/// The broker, and whoever gives memory back when many have left it.
+fn broker(
+    config: &Config,
+    open_files: usize,
+    door: &Arc<Doorkeeper>,
+    bridge: &Arc<Bridge>,
+    supervisor: &Arc<Supervisor>,
+) -> Arc<Broker> {
+    let census = census(config, open_files);
+    let giving = crate::memory::after_crowds(Arc::clone(&census));
+    tokio::spawn(supervisor.watch("memory given back", giving));
+    Broker::new(
+        broker_options(config),
+        census,
+        Arc::clone(door) as Arc<dyn Gate>,
+        Some(Arc::clone(bridge) as Arc<dyn Upstream>),
+        Arc::clone(supervisor),
+    )
 }
 
 /// Reads what was revoked, before anybody is let in, and from then on again and again.

@@ -36,6 +36,8 @@ pub struct Share {
 #[derive(Debug)]
 struct Counts {
     total: usize,
+    /// The highest total since [`Census::take_peak`].
+    peak: usize,
     /// Only addresses with a connection: never more entries than connections.
     by_address: HashMap<Origin, usize>,
     paces: Buckets<Origin>,
@@ -102,6 +104,7 @@ impl Census {
     pub fn of_shares(total_max: usize, local: Share, remote: Share) -> Arc<Self> {
         let counts = Counts {
             total: 0,
+            peak: 0,
             by_address: HashMap::new(),
             paces: Buckets::new(CENSUS_ADDRESSES_MAX),
         };
@@ -112,6 +115,13 @@ impl Census {
     #[must_use]
     pub fn total(&self) -> usize {
         self.counts.lock().total
+    }
+
+    /// The most connections at the same time since this was last asked.
+    pub fn take_peak(&self) -> usize {
+        let mut counts = self.counts.lock();
+        let now = counts.total;
+        std::mem::replace(&mut counts.peak, now)
     }
 
     /// Counts a connection from `peer`, or says why it has no place.
@@ -135,6 +145,7 @@ impl Census {
         }
         *from_there += 1;
         counts.total += 1;
+        counts.peak = counts.peak.max(counts.total);
         Ok(Place { census: Arc::clone(self), address })
     }
 }
@@ -193,6 +204,7 @@ mod tests {
         drop(census.admit(peer("10.0.0.1")).unwrap());
         drop((first, other));
         assert_eq!(census.total(), 0);
+        assert_eq!((census.take_peak(), census.take_peak()), (3, 0));
         assert!(census.counts.lock().by_address.is_empty());
     }
 

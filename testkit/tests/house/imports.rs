@@ -10,6 +10,7 @@ use super::metadata;
 const ALLOWED: &[(&str, Option<&[&str]>)] = &[
     ("godwit-proto", Some(&[])),
     ("godwit-core", Some(&[])),
+    ("godwit-heap", Some(&[])),
     ("godwit-store-sqlite", Some(&["godwit-core", "godwit-proto"])),
     ("godwit-store-postgres", Some(&["godwit-core", "godwit-proto"])),
     ("godwit-bus", Some(&["godwit-core", "godwit-proto"])),
