@@ -24,7 +24,8 @@ fn give_back_here() -> bool {
     false
 }
 
-#[cfg(all(test, target_os = "linux", target_env = "gnu"))]
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[cfg(test)]
 mod tests {
     /// Bytes of memory that is resident and not of a file.
     fn resident() -> usize {

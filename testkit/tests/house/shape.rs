@@ -31,15 +31,43 @@ fn modules_are_named_by_what_they_hold() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
+/// The one member that may call what Rust cannot: docs/adr/0011-memory-after-a-crowd.md.
+const UNSAFE: &str = "heap/Cargo.toml";
+
 #[test]
 fn every_member_has_the_workspace_lints() {
     let manifest: toml::Table = read(&root().join("Cargo.toml")).parse().expect("TOML");
     for member in manifest["workspace"]["members"].as_array().expect("members") {
         let path = root().join(member.as_str().expect("a path")).join("Cargo.toml");
         let member: toml::Table = read(&path).parse().expect("TOML");
+        if path.ends_with(UNSAFE) {
+            // The same ones, and it may say where a single call is not checked.
+            let without = |lints: &toml::Value| {
+                let mut lints = lints.as_table().expect("lints").clone();
+                let rust = lints.get_mut("rust").and_then(toml::Value::as_table_mut);
+                (rust.expect("lints of rust").remove("unsafe_code"), lints)
+            };
+            let (of_all, all) = without(&manifest["workspace"]["lints"]);
+            let (own, others) = without(&member["lints"]);
+            assert_eq!((of_all, own), (Some("forbid".into()), Some("deny".into())));
+            assert_eq!(others, all, "{}", short(&path));
+            continue;
+        }
         let inherited = member.get("lints").and_then(|l| l.get("workspace"));
         assert_eq!(inherited, Some(&toml::Value::Boolean(true)), "{}", short(&path));
     }
+}
+
+#[test]
+fn one_call_is_not_checked_and_no_more() {
+    let marks = ["unsafe {", "unsafe fn", "unsafe impl", "unsafe extern", "(unsafe_code)"];
+    let count = |path: &std::path::PathBuf| -> usize {
+        let code = read(path);
+        marks.iter().map(|mark| code.matches(mark).count()).sum()
+    };
+    let heap = root().join(UNSAFE).parent().expect("a folder").to_owned();
+    let own: usize = files(".rs").iter().filter(|path| path.starts_with(&heap)).map(count).sum();
+    assert_eq!(own, 2, "one block, and the line that allows it");
 }
 
 #[test]
