@@ -45,6 +45,12 @@ async fn under_locks(
     let mut tx = store.begin().await?;
     let held = hold::Keys { conversations: &keys.columns, users: &keys.users };
     hold::members(&mut tx, held).await?;
+    // A commit moves its sender's cursor without holding the stay: without a row there would be
+    // nothing to wait for, and what it has read would be taken back here.
+    sqlx::query_file!("queries/inbox/make.sql", &keys.columns, &keys.users as &[&str])
+        .execute(&mut *tx)
+        .await
+        .map_err(from_driver)?;
     hold::inboxes(&mut tx, held).await?;
     let loaded = keys.load(&mut tx).await?;
     let decided = plan(reports, loaded);

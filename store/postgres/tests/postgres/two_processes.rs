@@ -17,7 +17,9 @@ use godwit_core::policy::Policy;
 use godwit_core::receipt::Report;
 use godwit_core::store::{Range, Store};
 use godwit_store_postgres::PostgresStore;
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
+use crate::harm::uuid;
 use crate::{connect, fresh};
 
 const CONVERSATIONS: u8 = 4;
@@ -282,4 +284,37 @@ async fn receipts_and_marks_meet_members_who_come_and_go() {
         let alice = receipts.iter().find(|receipt| receipt.user == user("alice")).unwrap();
         assert_eq!((alice.cursors.delivered.0, alice.cursors.read.0), (40, 20));
     }
+}
+
+/// A report finds no row while a commit makes one: what the sender has read by sending stays.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_report_does_not_take_back_what_a_commit_reads() {
+    let fresh = fresh().await;
+    group(&fresh.store, cid(1), &["alice", "bob"]).await;
+    say(&fresh.store, cid(1), "alice:d", 3).await;
+    let url = fresh.database.url();
+    let connect = || async { PgConnection::connect(url).await.unwrap() };
+    let (mut commit, mut watch) = (connect().await, connect().await);
+    // As a commit does it: the row is made, and not to be seen yet.
+    let row = format!(
+        "BEGIN; INSERT INTO inbox \
+         (conversation_id, user_id, delivered_seq, read_seq, archived, marked_unread) \
+         VALUES ({}, 'bob', 3, 3, false, false)",
+        uuid(cid(1))
+    );
+    sqlx::raw_sql(AssertSqlSafe(row)).execute(&mut commit).await.unwrap();
+    let store = crate::connect(url).await;
+    let places = vec![reached(cid(1), 1, 0)];
+    let report = Report { user: user("bob"), places, lenient: true };
+    let report = tokio::spawn(async move { store.report(&[report]).await });
+    let waiting = "SELECT 1 FROM pg_stat_activity \
+                   WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    while sqlx::raw_sql(waiting).fetch_all(&mut watch).await.unwrap().is_empty() {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    sqlx::raw_sql("COMMIT").execute(&mut commit).await.unwrap();
+    report.await.unwrap().unwrap();
+    let shown = item(&fresh.store, "bob", cid(1)).await.unwrap();
+    assert_eq!((shown.cursors.delivered, shown.cursors.read), (Seq(3), Seq(3)));
+    assert_eq!(shown.unread, 0);
 }
