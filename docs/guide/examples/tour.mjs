@@ -211,6 +211,8 @@ check(true, "alice, who has the group open, sees bob come and go");
 
 // ---- inbox --------------------------------------------------------------------------------------
 
+// Sending reads: what alice has written since bob's answer says that she has seen it.
+await alice.entry(await bob.send(cid, { body: Buffer.from("and now, alice?"), mentions: ["alice"] }));
 const { items } = await alice.ask("inbox", "inbox.v1.InboxRequest", { list: { limit: 20 } });
 const item = items.find(({ conversationId }) => text(conversationId) === cid);
 check(item.title === "Trip" && item.unread === 1 && item.mentions === 1, "one unread, and it names alice");

@@ -65,10 +65,17 @@ impl History {
         // What was read in an earlier stay is forgotten.
         let stays_once = stays.all.iter().filter(|stay| stay.user == *user).count() == 1;
         let known = self.reads.get(user).copied().unwrap_or_default();
+        // Whoever sends a message has read what is before it.
+        let own = log.iter().rev().find(|entry| {
+            entry.kind == EntryType::Message && entry.user() == user && entry.seq > stay.joined
+        });
+        let known = known.max(own.map_or(0, |entry| entry.seq));
         let read = if stays_once { known } else { shown.read };
         let from = read.max(stay.joined);
+        // What was deleted cannot be read any more.
         let unread = log.iter().filter(|entry| {
-            entry.kind == EntryType::Message && entry.seq > from && entry.user() != user
+            let counts = entry.kind == EntryType::Message && !entry.gone;
+            counts && entry.seq > from && entry.user() != user
         });
         let unread: Vec<&Entry> = unread.collect();
         let head_seq = log.last().map_or(0, |entry| entry.seq);
@@ -80,7 +87,7 @@ impl History {
             role: stay.role,
             title: title.to_owned(),
             unread: unread.len() as u64,
-            mentions: unread.iter().filter(|entry| entry.mentions.contains(user)).count() as u64,
+            mentions: unread.iter().filter(|entry| named(entry, log).contains(user)).count() as u64,
             // Told by PUBACKs, which nobody writes down here.
             delivered: shown.delivered,
             read,
@@ -89,4 +96,11 @@ impl History {
         let cursors = shown.read <= shown.delivered && shown.delivered <= head_seq;
         verdict.check(10, cursors, || format!("cursors beyond: {shown:?}"));
     }
+}
+
+/// Whom a message names: those of its last edit, if it has one.
+fn named<'a>(message: &'a Entry, log: &'a [Entry]) -> &'a [String] {
+    let edit =
+        log.iter().rev().find(|entry| entry.kind == EntryType::Edit && entry.target == message.seq);
+    &edit.unwrap_or(message).mentions
 }

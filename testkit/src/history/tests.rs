@@ -136,7 +136,7 @@ fn history() -> History {
         read,
     };
     history.shown(shown("alice", Role::Owner, 1, 1, 8));
-    history.shown(shown("bob", Role::Member, 1, 0, 2));
+    history.shown(shown("bob", Role::Member, 0, 0, 9));
     history
 }
 
@@ -370,6 +370,8 @@ fn point_10_sees_what_a_recomputation_does_not_give() {
         assert_eq!(points(|h, _| spoil(&mut h.shown[0])), [10], "spoil {number}");
     }
     assert_eq!(points(|h, _| h.shown[1].user = "carol".to_owned()), [10], "not a member any more");
+    assert_eq!(points(|h, _| h.shown[1].read = 2), [10], "has read what it wrote");
+    assert_eq!(points(|h, _| h.shown[1].unread = 1), [10], "its own is not unread");
     assert_eq!(points(|h, _| h.told("alice:phone", "bob", 4, 1)), [10], "a receipt goes back");
     assert_eq!(points(|h, _| h.told("alice:phone", "bob", 12, 2)), [10], "beyond the head");
     let numbered = |h: &mut History, log: &mut Vec<Entry>| {

@@ -223,7 +223,8 @@ async fn two_devices_reading(side: Side<'_>) {
                 for receipt in &told {
                     history.told(&who, &receipt.user, receipt.delivered, receipt.read);
                 }
-                if told.iter().any(|receipt| receipt.user == bobs && receipt.read == read) {
+                // Bob's own messages read what is before them: the last report may say so already.
+                if told.iter().any(|receipt| receipt.user == bobs && receipt.read >= read) {
                     break;
                 }
             }
