@@ -12,7 +12,7 @@ use godwit_core::edge::{
 use godwit_core::ids::{DeviceId, Identity, UserId};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
-use crate::account::Seat;
+use crate::account::{Account, Seat};
 use crate::broker::{Shared, due_will};
 use crate::client::{Client, Found, Kept, Turn};
 use crate::clock::now_s;
@@ -136,9 +136,10 @@ async fn admit(shared: &Arc<Shared>, hello: Hello, peer: SocketAddr) -> Result<A
     let admitted = Arc::new(verdict.inspect_err(metrics::authentication_failed)?);
     check_will(shared, &hello, &admitted).await?;
     let expiry_s = session_expiry(shared, &hello);
-    let (client, turn, link, found) = claim(shared, &hello, &admitted).await?;
+    let account = admitted.identity.as_ref().map(|who| shared.accounts.of(&who.user));
+    let (client, turn, link, found) = claim(shared, &hello, &admitted, account.as_ref()).await?;
     let begin = Begin { clean: hello.clean, expiry_s };
-    let opened = match seat(shared, &admitted) {
+    let opened = match seat(account.as_ref()) {
         Ok(seat) => opening::open(shared, &link, &admitted, begin).await.map(|fresh| (seat, fresh)),
         Err(outcome) => Err(outcome),
     };
@@ -235,7 +236,12 @@ fn session_expiry(shared: &Shared, hello: &Hello) -> u32 {
 type Claimed = (Arc<Client>, Turn, Arc<Link>, Found);
 
 /// Becomes the one connection of the client id.
-async fn claim(shared: &Shared, hello: &Hello, admitted: &Admitted) -> Result<Claimed, Outcome> {
+async fn claim(
+    shared: &Shared,
+    hello: &Hello,
+    admitted: &Admitted,
+    account: Option<&Arc<Account>>,
+) -> Result<Claimed, Outcome> {
     /// Longer than a graceful end of the earlier connection takes.
     const CLAIM_MAX: Duration = Duration::from_secs(10);
     let busy = || Outcome::throttled(Duration::from_secs(1));
@@ -251,8 +257,7 @@ async fn claim(shared: &Shared, hello: &Hello, admitted: &Admitted) -> Result<Cl
         let client = shared.registry.client(&admitted.client_id);
         let turn = tokio::time::timeout(CLAIM_MAX, client.claim()).await.map_err(|_| busy())?;
         let turn = turn.ok_or(Outcome::refused(Code::TAKEN_OVER, "a newer connection came"))?;
-        let account = admitted.identity.as_ref().map(|who| shared.accounts.of(&who.user));
-        if let Some(found) = client.attach(Arc::clone(&link), account.as_ref()) {
+        if let Some(found) = client.attach(Arc::clone(&link), account) {
             return Ok((client, turn, link, found));
         }
     }
@@ -260,12 +265,9 @@ async fn claim(shared: &Shared, hello: &Hello, admitted: &Admitted) -> Result<Cl
 
 /// A place among the user's devices. Asked for after the claim, so that a device which takes over its
 /// own connection is counted once.
-fn seat(shared: &Shared, admitted: &Admitted) -> Result<Option<Seat>, Outcome> {
-    let Some(who) = &admitted.identity else { return Ok(None) };
-    match shared.accounts.of(&who.user).enter() {
-        Some(seat) => Ok(Some(seat)),
-        None => Err(Outcome::throttled(FULL_RETRY)),
-    }
+fn seat(account: Option<&Arc<Account>>) -> Result<Option<Seat>, Outcome> {
+    let enter = |account: &Arc<Account>| account.enter().ok_or(Outcome::throttled(FULL_RETRY));
+    account.map(enter).transpose()
 }
 
 /// Clients without identity have no mounted topics; their links still need a name.
