@@ -8,25 +8,27 @@
 //! A send is refused here only if the store has rejected its own values, alone and never before with
 //! an answer that was lost ([`Error::Rejected`]). Every other failure leaves it unknown: withheld.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use godwit_core::bus::{Announce, Announcement};
 use godwit_core::change::{ChangeRequest, Refused};
-use godwit_core::commit::{Committed, Fate, Send};
+use godwit_core::commit::{Committed, Fate, ReadTo, Send};
 use godwit_core::edge::{Code, Outcome};
 use godwit_core::entry::Entry;
 use godwit_core::ids::Seq;
 use godwit_core::limits::BATCH_BYTES_MAX;
 use godwit_core::membership::{Conversation, NewConversation};
+use godwit_core::receipt::Cursors;
 use godwit_core::store::{Error, Range, Store};
 use godwit_core::tasks::Supervisor;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::fate::{self, Waiting};
+use crate::inner::Inner;
 use crate::options::Options;
 use crate::pulse::Pulse;
 use crate::{metrics, recover, retry};
@@ -348,12 +350,7 @@ impl Committer {
     /// Stages 5 and 6: the senders are told, then everybody else.
     fn finish(&self, committed: Committed, waiting: Vec<Waiting>) {
         let begun = Instant::now();
-        let inner = waiting.first().map(|who| Arc::clone(&who.session.inner));
-        for (to, _) in &committed.read {
-            // Who sends knows what that has read.
-            let own = waiting.iter().filter(|who| *who.session.identity() == to.from);
-            own.for_each(|who| who.session.knows_own(to.conversation, to.seq));
-        }
+        let told_by = note_read(&waiting, &committed.read);
         let told = waiting.into_iter().zip(committed.fates).map(|(who, fate): (_, Fate)| {
             let (outcome, label) = fate::outcome(fate);
             (who, outcome, label)
@@ -367,11 +364,26 @@ impl Committer {
         if !announcements.is_empty() {
             self.announce.announce(&announcements);
         }
-        if let Some(inner) = inner {
+        if let Some(inner) = told_by {
             inner.receipts.sent(committed.read);
         }
         metrics::stage("ack", begun.elapsed());
     }
+}
+
+/// Who sends knows what that has read. Returns where the others are told of it.
+fn note_read(waiting: &[Waiting], read: &[(ReadTo, Cursors)]) -> Option<Arc<Inner>> {
+    if read.is_empty() {
+        return None;
+    }
+    let sessions: HashMap<_, _> =
+        waiting.iter().map(|who| (who.session.identity(), &who.session)).collect();
+    for (to, _) in read {
+        if let Some(session) = sessions.get(&to.from) {
+            session.knows_own(to.conversation, to.seq);
+        }
+    }
+    waiting.first().map(|who| Arc::clone(&who.session.inner))
 }
 
 /// Whether a try was committed is not known: no code may be given.
