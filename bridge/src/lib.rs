@@ -362,7 +362,7 @@ impl Control for Bridge {
     }
 
     fn tell(&self, telling: Telling) -> Pending<'_, ()> {
-        Box::pin(told::tell(&self.inner, telling))
+        Box::pin(told::tell(&self.inner, vec![telling]))
     }
 
     fn send(&self, post: Post) -> Task<'_, Outcome> {

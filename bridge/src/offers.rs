@@ -37,11 +37,11 @@ pub(crate) async fn invite(
         time_ms,
     };
     inner.store.offer(&others.iter().map(offer).collect::<Vec<_>>()).await?;
-    for (user, role) in others {
+    let telling = |(user, role)| {
         let what = What::Invited { conversation, by: by.user.clone(), role };
-        told::tell(inner, Telling { user, device: None, time_ms, what }).await?;
-    }
-    Ok(())
+        Telling { user, device: None, time_ms, what }
+    };
+    told::tell(inner, others.into_iter().map(telling).collect()).await
 }
 
 /// A manager's request to add users to a group: those who are no members are invited. `None`: it is

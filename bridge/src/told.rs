@@ -57,9 +57,10 @@ pub(crate) const fn targets(feed: Feed) -> [Target; 3] {
 }
 
 /// Notes what the user's devices are to be told, and tells those that are connected.
-pub(crate) async fn tell(inner: &Inner, telling: Telling) -> Result<(), Error> {
-    inner.store.tell(std::slice::from_ref(&telling)).await?;
-    inner.announce.signal(&[Signal::Told(telling)]);
+pub(crate) async fn tell(inner: &Inner, tellings: Vec<Telling>) -> Result<(), Error> {
+    inner.store.tell(&tellings).await?;
+    let signals: Vec<_> = tellings.into_iter().map(Signal::Told).collect();
+    inner.announce.signal(&signals);
     Ok(())
 }
 

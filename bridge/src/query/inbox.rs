@@ -131,7 +131,7 @@ async fn set_marks(
         time_ms: now_ms,
         what: What::Marks { conversation: id, marks },
     };
-    told::tell(&session.inner, telling).await?;
+    told::tell(&session.inner, vec![telling]).await?;
     let query = InboxQuery { only: Some(id), limit: 1, now_ms, ..InboxQuery::default() };
     let page = store.inbox(user, &query).await?;
     let items = page.items.iter().map(|item| item_to_wire(item, now_ms)).collect();
