@@ -93,11 +93,15 @@ pub(crate) const LOGIN_ADDRESS_INTERVAL: Duration = Duration::from_millis(100);
 
 /// A user's password may be tried so many times at once from one address, and then once in so long: 600
 /// guesses an hour. What was right is given back. So whoever guesses at one place locks nobody out at
-/// another. A device from which the password was right there has as many of its own: guesses of a
-/// neighbour behind the same address do not lock it out.
+/// another.
 pub(crate) const LOGIN_USER_BURST: NonZeroU32 = at_least_one(10);
 /// See [`LOGIN_USER_BURST`].
 pub(crate) const LOGIN_USER_INTERVAL: Duration = Duration::from_secs(6);
+
+/// A device from which the password was right at its address has tries of its own, right ones counted
+/// too, for each is work: so many at once, and then one in [`LOGIN_USER_INTERVAL`]. Guesses of a neighbour
+/// behind the same address do not lock it out.
+pub(crate) const LOGIN_DEVICE_BURST: NonZeroU32 = at_least_one(20);
 
 /// A user's password may be wrong so many times at once from all addresses together, and then once in
 /// so long: guessing from many addresses is no faster than 600 an hour. Beyond it only addresses are

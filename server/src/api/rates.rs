@@ -14,8 +14,8 @@ use parking_lot::Mutex;
 use super::problem::Problem;
 use super::serve::Peer;
 use crate::limits::{
-    LOGIN_ADDRESS_BURST, LOGIN_ADDRESS_INTERVAL, LOGIN_PLACES_MAX, LOGIN_USER_BURST,
-    LOGIN_USER_INTERVAL, LOGIN_WRONG_BURST, LOGIN_WRONG_INTERVAL, RATE_KEYS_MAX,
+    LOGIN_ADDRESS_BURST, LOGIN_ADDRESS_INTERVAL, LOGIN_DEVICE_BURST, LOGIN_PLACES_MAX,
+    LOGIN_USER_BURST, LOGIN_USER_INTERVAL, LOGIN_WRONG_BURST, LOGIN_WRONG_INTERVAL, RATE_KEYS_MAX,
 };
 
 /// All buckets.
@@ -64,11 +64,10 @@ pub(crate) struct Try<'a> {
 }
 
 impl Try<'_> {
-    /// The password was right: nothing is counted, and the place is known.
+    /// The password was right: the place is known from now on, and that try is not counted there.
     pub(crate) fn was_right(self) {
         let Self { rates, place, is_known } = self;
         if is_known {
-            rates.login_devices.lock().give(&place, place_rate());
             return;
         }
         rates.login_places.lock().give(&(place.0.user.clone(), place.1), place_rate());
@@ -151,7 +150,8 @@ impl Rates {
     }
 
     fn known_device(&self, place: Place) -> Result<Try<'_>, Problem> {
-        let taken = self.login_devices.lock().take(&place, place_rate(), Instant::now());
+        let rate = Rate::every(LOGIN_USER_INTERVAL, LOGIN_DEVICE_BURST);
+        let taken = self.login_devices.lock().take(&place, rate, Instant::now());
         taken.map_err(|wait| Problem::throttled("too many logins of this device", wait))?;
         Ok(Try { rates: self, place, is_known: true })
     }
@@ -209,12 +209,12 @@ mod tests {
         rates.login(at(1), &user("bob"), &device("phone")).map(Try::was_right).unwrap_or_default();
         assert_eq!(tries("other"), LOGIN_USER_BURST.get() as usize);
         assert!((0..500).any(|_| rates.login_address(at(1)).is_err()));
-        for n in 0..500 {
+        for n in 0..14 {
             let right = rates.login(at(1), &user("bob"), &device("phone"));
             assert!(right.map(Try::was_right).is_ok(), "{n}");
         }
-        // Its own wrong ones are counted; and elsewhere it is not known.
-        assert_eq!(tries("phone"), LOGIN_USER_BURST.get() as usize);
+        // All of its own are counted, right ones too: each is work.
+        assert_eq!(14 + tries("phone"), LOGIN_DEVICE_BURST.get() as usize);
         let old = |name: &str| rates.old_password(at(1), &format!("bob:{name}").parse().unwrap());
         assert!(old("phone").is_err() && old("laptop").is_ok());
     }
