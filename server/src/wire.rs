@@ -305,13 +305,10 @@ fn serve_http(
     supervisor: &Arc<Supervisor>,
     stop: watch::Receiver<bool>,
 ) -> JoinHandle<()> {
-    let limits = &config.limits;
-    let local = limits.http_connections_per_address_max;
-    let bounds = Bounds {
-        connections_max,
-        per_address_max: local,
-        per_remote_address_max: local.min(limits.remote_http_connections_per_address_max),
-    };
+    let share = |connections_max| Share { connections_max, connects_per_s: 0 };
+    let local = share(config.limits.http_connections_per_address_max);
+    let remote = local.with(share(config.limits.remote_http_connections_per_address_max));
+    let bounds = Bounds { connections_max, local, remote };
     let mut router = api::router(Arc::clone(api), &config.http.cors_origins);
     if !probes.is_empty() {
         router = api::without_metrics(router);

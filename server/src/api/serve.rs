@@ -50,19 +50,21 @@ pub(crate) struct Entrance {
 pub(crate) struct Bounds {
     /// Connections in all.
     pub(crate) connections_max: usize,
-    /// Connections of one address of this machine.
-    pub(crate) per_address_max: usize,
-    /// Connections of any other address.
-    pub(crate) per_remote_address_max: usize,
+    /// Those of one address of this machine.
+    pub(crate) local: Share,
+    /// Those of any other address.
+    pub(crate) remote: Share,
 }
 
 impl Bounds {
     /// Those of the listener that is for probes alone.
-    pub(crate) const PROBES: Self = Self {
-        connections_max: PROBES_CONNECTIONS_MAX,
-        per_address_max: PROBES_CONNECTIONS_MAX,
-        per_remote_address_max: PROBES_CONNECTIONS_MAX,
-    };
+    pub(crate) const PROBES: Self = Self::shared_by_any(PROBES_CONNECTIONS_MAX);
+
+    /// So many, which one address may have alone.
+    pub(crate) const fn shared_by_any(connections_max: usize) -> Self {
+        let all = Share { connections_max, connects_per_s: 0 };
+        Self { connections_max, local: all, remote: all }
+    }
 }
 
 /// Serves until `stop` says so and the requests under way are answered.
@@ -76,11 +78,7 @@ pub(crate) async fn serve(
     let places = (bounds.connections_max / HTTP_CONNECTIONS_PER_PLACE).max(2);
     let house = Arc::new(House {
         router,
-        census: Census::of_shares(
-            bounds.connections_max,
-            Share { connections_max: bounds.per_address_max, connects_per_s: 0 },
-            Share { connections_max: bounds.per_remote_address_max, connects_per_s: 0 },
-        ),
+        census: Census::of_shares(bounds.connections_max, bounds.local, bounds.remote),
         places: Places::new(places, places.div_ceil(HTTP_SHARES), HTTP_PATIENCE),
     });
     let mut doors = JoinSet::new();

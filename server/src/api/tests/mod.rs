@@ -154,11 +154,7 @@ impl World {
         let router = router(Arc::clone(&api), &config.http.cors_origins);
         let (stop, stopped) = watch::channel(false);
         let entrances = vec![serve::Entrance { listener, tls: None }];
-        let bounds = serve::Bounds {
-            connections_max: 100,
-            per_address_max: 100,
-            per_remote_address_max: 100,
-        };
+        let bounds = serve::Bounds::shared_by_any(100);
         let supervisor = Supervisor::new(|death| panic!("{death}"));
         supervisor.stop();
         tokio::spawn(serve::serve(entrances, router, bounds, supervisor, stopped));
