@@ -78,8 +78,8 @@ pub(crate) struct Soak {
     /// Connections being opened at once.
     #[arg(long, default_value_t = 128)]
     pub(crate) concurrency: usize,
-    /// Seconds after the last has gone before memory is read.
-    #[arg(long, default_value = "30", value_parser = seconds)]
+    /// Seconds after the last has gone before memory is read: longer than a server remembers them for.
+    #[arg(long, default_value = "90", value_parser = seconds)]
     pub(crate) settle: Duration,
     /// The memory after all have gone, as a multiple of that before, at most.
     #[arg(long, default_value_t = 1.2)]
