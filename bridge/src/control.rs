@@ -3,16 +3,15 @@
 use std::collections::BTreeSet;
 
 use godwit_core::bus::Signal;
-use godwit_core::change::{self, Ask, ChangeRequest, DetailsChange, Refused};
-use godwit_core::entry::Entry;
+use godwit_core::change::{self, Adding, Ask, ChangeRequest, DetailsChange, Refused};
 use godwit_core::ids::{Identity, UserId};
-use godwit_core::limits::{CHANGE_USERS_MAX, MEMBERS_MAX};
-use godwit_core::membership::{Conversation, ConversationKind, History, NewConversation};
+use godwit_core::limits::MEMBERS_MAX;
+use godwit_core::membership::{Conversation, ConversationKind, History, NewConversation, Role};
 use godwit_core::policy::{Invited, Strangers};
 use godwit_core::store::Error;
 
 use crate::inner::Inner;
-use crate::offers;
+use crate::offers::{self, Changed};
 
 /// Why nobody is brought together with someone who blocks them. It does not say that.
 const UNWANTED: Refused = Refused::Forbidden("a user named cannot be asked by you");
@@ -38,12 +37,17 @@ pub(crate) async fn create(
             // what two users have already, they keep.
             return Ok(made(inner, new).await?.ok_or(UNWANTED));
         }
-        let group = (new.kind == ConversationKind::Group).then_some(new.members.len());
-        if let Some(refused) = invite(inner, creator, &others, group, new.time_ms).await? {
+        let (max, group) =
+            (inner.options.members_max(creator), new.kind == ConversationKind::Group);
+        let refused = match group && new.members.len() > max {
+            true => Some(Refused::Full { max }),
+            false => may_ask(inner, creator, &others, group, new.time_ms).await?,
+        };
+        if let Some(refused) = refused {
             return Ok(made(inner, new).await?.ok_or(refused));
         }
         if inner.options.policy.strangers.by_invitation
-            && new.kind == ConversationKind::Group
+            && group
             && let Some(founding) = &new.founding
         {
             return create_alone(inner, new, &founding.by).await.map(Ok);
@@ -78,40 +82,9 @@ async fn made(inner: &Inner, new: &NewConversation) -> Result<Option<Conversatio
 }
 
 /// Changes a conversation; see [`godwit_core::bus::Control::change`].
-pub(crate) async fn change(
-    inner: &Inner,
-    request: &ChangeRequest,
-) -> Result<Result<(Option<Entry>, Conversation), Refused>, Error> {
-    if let (Ask::Add { users, .. }, Some(actor)) = (&request.ask, &request.actor)
-        && users[..] == [actor.user.clone()]
-        && let Some(answer) = offers::accept(inner, request, actor).await?
-    {
-        return Ok(answer);
-    }
-    if let (Ask::Add { users, role }, Some(actor)) = (&request.ask, &request.actor)
-        && blocks_any(inner, &actor.user, users).await?
-    {
-        // Asked with nobody named, a repeated request is told what the first one did, whoever may
-        // not ask learns that first, and everyone else finds nothing done.
-        let nobody = Ask::Add { users: Vec::new(), role: *role };
-        let answer =
-            inner.committer.change(&ChangeRequest { ask: nobody, ..request.clone() }).await?;
-        let answer = answer.map(|(entry, conversation)| (Some(entry), conversation));
-        return Ok(answer.map_err(|refused| match refused {
-            Refused::Malformed(_) => UNWANTED,
-            other => other,
-        }));
-    }
-    if let (Ask::Add { users, .. }, Some(actor)) = (&request.ask, &request.actor)
-        && let Some(refused) = may_add(inner, &actor.user, request, users).await?
-    {
-        return Ok(Err(refused));
-    }
-    if let (Ask::Add { users, role }, Some(actor)) = (&request.ask, &request.actor)
-        && inner.options.policy.strangers.by_invitation
-        && let Some(answer) = offers::ask(inner, request, actor, (users, *role)).await?
-    {
-        return Ok(answer);
+pub(crate) async fn change(inner: &Inner, request: &ChangeRequest) -> Result<Changed, Error> {
+    if let (Ask::Add { users, role }, Some(actor)) = (&request.ask, &request.actor) {
+        return add(inner, request, actor, (users, *role)).await;
     }
     let changed = inner.committer.change(request).await?;
     if let Ok((entry, _)) = &changed
@@ -124,67 +97,68 @@ pub(crate) async fn change(
     Ok(changed.map(|(entry, conversation)| (Some(entry), conversation)))
 }
 
-/// Whether a member may add users to a group. What the change itself refuses (strangers to the group,
-/// roles, direct conversations) is left to it, and a repeated request that was done to it, too.
-async fn may_add(
+/// A member's request to add users to a group.
+///
+/// Who of them would join, and whether the actor may add at all, is known under the conversation's
+/// lock and nowhere else. So the store is asked first, with nobody vetted: it refuses what is not to be,
+/// or names those whom the policy is then asked about.
+async fn add(
     inner: &Inner,
-    user: &UserId,
     request: &ChangeRequest,
-    users: &[UserId],
-) -> Result<Option<Refused>, Error> {
-    // A stranger learns from one row that there is nothing to ask.
-    let member = inner.directory.member(request.conversation, user).await?;
-    let manages = member.is_some_and(|member| member.role.may_manage());
-    if !manages || users.is_empty() || users.len() > CHANGE_USERS_MAX {
-        return Ok(None);
+    actor: &Identity,
+    (users, role): (&[UserId], Role),
+) -> Result<Changed, Error> {
+    /// Those who would join are others at the second try only if members went meanwhile.
+    const TRIES: u32 = 4;
+    if matches!(users, [user] if *user == actor.user)
+        && let Some(answer) = offers::accept(inner, request, actor).await?
+    {
+        return Ok(answer);
     }
-    let known = inner.directory.known(request.conversation).await?;
-    let Some(known) = known.filter(|known| known.kind == ConversationKind::Group) else {
-        return Ok(None);
-    };
-    let new: BTreeSet<&UserId> = users.iter().filter(|user| known.member(user).is_none()).collect();
-    if new.is_empty() {
-        return Ok(None);
+    let mut vetted = Vec::new();
+    for _ in 0..TRIES {
+        let adding = Adding { vetted, members_max: inner.options.members_max(&actor.user) };
+        let change = ChangeRequest { adding: Some(adding), ..request.clone() };
+        let new = match inner.committer.change(&change).await? {
+            Err(Refused::Unvetted(new)) => new,
+            changed => {
+                return Ok(changed.map(|(entry, conversation)| (Some(entry), conversation)));
+            }
+        };
+        if blocks_any(inner, &actor.user, &new).await? {
+            return Ok(Err(UNWANTED));
+        }
+        if let Some(refused) = may_ask(inner, &actor.user, &new, true, request.time_ms).await? {
+            return Ok(Err(refused));
+        }
+        if inner.options.policy.strangers.by_invitation {
+            return offers::ask(inner, request, actor, (new, role)).await;
+        }
+        vetted = new;
     }
-    let new: Vec<UserId> = new.into_iter().cloned().collect();
-    let members = known.members.len() + new.len();
-    invite(inner, user, &new, Some(members), request.time_ms).await
+    Err(Error::Unavailable("the members change faster than they can be added to".into()))
 }
 
-/// Whether a user may ask others into a conversation, a group that has so many members then; `Some`:
-/// why not.
-async fn invite(
+/// Whether a user may ask others into a conversation; `Some`: why not.
+async fn may_ask(
     inner: &Inner,
     user: &UserId,
     others: &[UserId],
-    group: Option<usize>,
+    group: bool,
     time_ms: u64,
 ) -> Result<Option<Refused>, Error> {
-    let strangers = &inner.options.policy.strangers;
-    let max = members_max(inner, user);
-    if group.is_some_and(|members| members > max) {
-        return Ok(Some(Refused::Full { max }));
-    }
     if others.is_empty() {
         return Ok(None);
     }
+    let strangers = &inner.options.policy.strangers;
     // A direct conversation is how people come to know each other.
-    let contacts_only = strangers.contacts_only && group.is_some();
+    let contacts_only = strangers.contacts_only && group;
     let strangers = Strangers { contacts_only, ..strangers.clone() };
     Ok(match inner.store.invite(user, others, &strangers, time_ms).await? {
         Invited::Yes => None,
         Invited::Stranger => Some(UNWANTED),
         Invited::TooMany => Some(TOO_MANY),
     })
-}
-
-/// How many members a group may have that this user makes and fills.
-pub(crate) fn members_max(inner: &Inner, user: &UserId) -> usize {
-    let options = &inner.options;
-    if options.large_group_users.contains(user) {
-        return MEMBERS_MAX;
-    }
-    options.policy.strangers.group_members_max
 }
 
 async fn blocks_any(inner: &Inner, user: &UserId, others: &[UserId]) -> Result<bool, Error> {

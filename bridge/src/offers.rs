@@ -2,20 +2,22 @@
 //! on `x`, and accepts by adding itself. That is done in the inviter's name, so all that the inviter may
 //! not do (any more) is refused then as ever.
 
-use godwit_core::change::{Ask, ChangeRequest, Refused};
+use godwit_core::change::{Adding, Ask, ChangeRequest, Refused};
+use godwit_core::commit::SendKey;
 use godwit_core::entry::Entry;
 use godwit_core::ids::{ConversationId, Identity, UserId};
-use godwit_core::limits::{CHANGE_USERS_MAX, OFFERS_KEPT_MS};
-use godwit_core::membership::{Conversation, ConversationKind, Role};
+use godwit_core::limits::OFFERS_KEPT_MS;
+use godwit_core::membership::{Conversation, Role};
 use godwit_core::notice::{Telling, What};
 use godwit_core::offer::Offer;
 use godwit_core::store::Error;
 
 use crate::inner::Inner;
-use crate::{control, told};
+use crate::told;
 
-/// What became of a change that was no change, or of one that was accepted.
-type Answer = Result<(Option<Entry>, Conversation), Refused>;
+/// What became of a change; without an entry nothing was changed: somebody was invited, or it was so
+/// already.
+pub(crate) type Changed = Result<(Option<Entry>, Conversation), Refused>;
 
 /// Why an invitation that is there is of no use.
 const OVER: Refused = Refused::Forbidden("the invitation does not hold any more");
@@ -44,35 +46,16 @@ pub(crate) async fn invite(
     told::tell(inner, others.into_iter().map(telling).collect()).await
 }
 
-/// A manager's request to add users to a group: those who are no members are invited. `None`: it is
-/// decided as ever, for nobody would be added by it.
+/// A manager's request to add users to a group: these, who would join, are invited.
 pub(crate) async fn ask(
     inner: &Inner,
     request: &ChangeRequest,
     actor: &Identity,
-    (users, role): (&[UserId], Role),
-) -> Result<Option<Answer>, Error> {
-    let member = inner.directory.member(request.conversation, &actor.user).await?;
-    if !member.is_some_and(|member| member.role.may_manage())
-        || role == Role::Owner
-        || users.len() > CHANGE_USERS_MAX
-    {
-        return Ok(None);
-    }
-    let Some(conversation) = inner.store.conversation(request.conversation).await? else {
-        return Ok(None);
-    };
-    let stale = request.stamp.is_some_and(|stamp| stamp != conversation.stamp());
-    let mut new: Vec<UserId> =
-        users.iter().filter(|user| conversation.member(user).is_none()).cloned().collect();
-    new.sort();
-    new.dedup();
-    if stale || conversation.kind != ConversationKind::Group || new.is_empty() {
-        return Ok(None);
-    }
+    (new, role): (Vec<UserId>, Role),
+) -> Result<Changed, Error> {
     let new = new.into_iter().map(|user| (user, role)).collect();
     invite(inner, (request.conversation, actor), new, request.time_ms).await?;
-    Ok(Some(Ok((None, conversation))))
+    so_it_is(inner, request.conversation).await
 }
 
 /// A user adds itself: accepts an invitation. `None`: there is none.
@@ -80,30 +63,26 @@ pub(crate) async fn accept(
     inner: &Inner,
     request: &ChangeRequest,
     actor: &Identity,
-) -> Result<Option<Answer>, Error> {
+) -> Result<Option<Changed>, Error> {
     let (user, id) = (&actor.user, request.conversation);
     let since_ms = request.time_ms.saturating_sub(OFFERS_KEPT_MS);
     let offers = inner.store.offers(user, since_ms).await?;
-    let Some(offer) = offers.into_iter().find(|offer| offer.conversation == id) else {
-        return Ok(None);
-    };
-    let Some(known) = inner.directory.read(id).await? else { return Ok(Some(Err(OVER))) };
-    if known.member(user).is_some() {
+    let offer = offers.into_iter().find(|offer| offer.conversation == id);
+    let by_invitation = inner.options.policy.strangers.by_invitation;
+    if (offer.is_some() || by_invitation) && inner.store.member(id, user).await?.is_some() {
         // Accepted already, and the answer was lost; or added by somebody else.
         inner.store.take_offer(user, id).await?;
-        let conversation = inner.store.conversation(id).await?;
-        return Ok(Some(conversation.map(|found| (None, found)).ok_or(OVER)));
+        return so_it_is(inner, id).await.map(Some);
     }
-    let max = control::members_max(inner, &offer.by.user);
-    if known.members.len() >= max {
-        return Ok(Some(Err(Refused::Full { max })));
-    }
+    let Some(offer) = offer else { return Ok(None) };
+    let members_max = inner.options.members_max(&offer.by.user);
     // The key is the user's, and whoever asks again is a member then.
     let change = ChangeRequest {
         actor: Some(offer.by),
         ask: Ask::Add { users: vec![user.clone()], role: offer.role },
         stamp: None,
-        key: godwit_core::commit::SendKey::Server(request.message_id),
+        adding: Some(Adding { vetted: vec![user.clone()], members_max }),
+        key: SendKey::Server(request.message_id),
         ..request.clone()
     };
     let changed = inner.committer.change(&change).await?;
@@ -112,7 +91,15 @@ pub(crate) async fn accept(
     }
     Ok(Some(match changed {
         Ok((entry, conversation)) => Ok((Some(entry), conversation)),
+        // Another device of the user's was quicker.
+        Err(Refused::Nothing(_)) => so_it_is(inner, id).await?,
         Err(Refused::Forbidden(_) | Refused::Unknown) => Err(OVER),
         Err(refused) => Err(refused),
     }))
+}
+
+/// The conversation as it is, without a change.
+async fn so_it_is(inner: &Inner, id: ConversationId) -> Result<Changed, Error> {
+    let conversation = inner.store.conversation(id).await?;
+    Ok(conversation.map(|found| (None, found)).ok_or(Refused::Unknown))
 }

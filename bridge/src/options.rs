@@ -58,6 +58,16 @@ pub struct Options {
     pub offline_delay_max: Duration,
 }
 
+impl Options {
+    /// How many members a group may have that this user makes and fills.
+    pub(crate) fn members_max(&self, user: &UserId) -> usize {
+        match self.large_group_users.contains(user) {
+            true => limits::MEMBERS_MAX,
+            false => self.policy.strangers.group_members_max,
+        }
+    }
+}
+
 impl Default for Options {
     fn default() -> Self {
         Self {

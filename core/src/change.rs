@@ -24,6 +24,8 @@ pub struct ChangeRequest {
     pub ask: Ask,
     /// Refuse unless members and details are in this state.
     pub stamp: Option<Stamp>,
+    /// What binds who adds members; `None`: nothing does, as for operators.
+    pub adding: Option<Adding>,
     /// The idempotency key, with the actor: a repeated request is told what the first one did. Never
     /// [`SendKey::Client`], whose names are those of sends.
     pub key: SendKey,
@@ -65,6 +67,17 @@ impl ChangeRequest {
             _ => Ok(()),
         }
     }
+}
+
+/// What binds who adds members. It is decided with the addition: whatever was known of the members
+/// before may be old.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Adding {
+    /// Those who may be added, as a policy was found to say. Others are refused as
+    /// [`Refused::Unvetted`].
+    pub vetted: Vec<UserId>,
+    /// Members that the group may have then.
+    pub members_max: usize,
 }
 
 /// What may be asked.
@@ -224,6 +237,10 @@ pub enum Refused {
     /// The group would be without an owner.
     #[error("the last owner cannot go or step down; transfer the ownership first")]
     LastOwner,
+    /// They would be added, and no policy was asked about them: see [`Adding`]. Whoever asked the store
+    /// asks the policy, and then again.
+    #[error("they cannot be added before it is known whether they may be")]
+    Unvetted(Vec<UserId>),
     /// More members than a conversation may have.
     #[error("a conversation has at most {max} members")]
     Full {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Ask, Change, ChangeRequest, DetailsChange, Refused};
+use super::{Adding, Ask, Change, ChangeRequest, DetailsChange, Refused};
 use crate::ids::{Seq, UserId};
 use crate::limits::{
     CHANGE_USERS_MAX, DESCRIPTION_CHARS_MAX, EXPIRY_S_MAX, MEMBERS_MAX, TITLE_CHARS_MAX,
@@ -29,7 +29,12 @@ pub fn decide(conversation: &Conversation, request: &ChangeRequest) -> Result<Ch
     }
     let group_version = conversation.group_version + 1;
     match &request.ask {
-        Ask::Add { users, role } => add(conversation, actor, users, *role, group_version),
+        Ask::Add { users, role } => {
+            let adding = request.adding.as_ref();
+            let users = newcomers(conversation, actor, adding, users, *role)?;
+            let first_tag = conversation.next_tag;
+            Ok(Change::Added { group_version, users, role: *role, first_tag })
+        }
         Ask::Remove { users } => remove(conversation, actor, users, group_version),
         Ask::Roles { roles } => set_roles(conversation, actor, roles, group_version),
         Ask::Transfer { to } => transfer(conversation, actor, to, group_version),
@@ -47,13 +52,14 @@ fn named(users: &[UserId]) -> Result<BTreeSet<&UserId>, Refused> {
     }
 }
 
-fn add(
+/// Those who join, ordered.
+fn newcomers(
     conversation: &Conversation,
     actor: Option<&Member>,
+    adding: Option<&Adding>,
     users: &[UserId],
     role: Role,
-    group_version: u64,
-) -> Result<Change, Refused> {
+) -> Result<Vec<UserId>, Refused> {
     if actor.is_some_and(|actor| !actor.role.may_manage() || !actor.role.may_manage_role(role)) {
         return Err(Refused::Forbidden("only an owner or an admin may change the members"));
     }
@@ -65,10 +71,14 @@ fn add(
     if users.is_empty() {
         return Err(Refused::Nothing("every user named is a member already"));
     }
-    if conversation.members.len() + users.len() > MEMBERS_MAX {
-        return Err(Refused::Full { max: MEMBERS_MAX });
+    let max = adding.map_or(MEMBERS_MAX, |adding| adding.members_max.min(MEMBERS_MAX));
+    if conversation.members.len() + users.len() > max {
+        return Err(Refused::Full { max });
     }
-    Ok(Change::Added { group_version, users, role, first_tag: conversation.next_tag })
+    if adding.is_some_and(|adding| users.iter().any(|user| !adding.vetted.contains(user))) {
+        return Err(Refused::Unvetted(users));
+    }
+    Ok(users)
 }
 
 fn remove(

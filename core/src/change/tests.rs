@@ -41,6 +41,7 @@ fn ask(actor: Option<&str>, ask: Ask) -> ChangeRequest {
         actor: actor.map(|a| Identity { user: user(a), device: DeviceId::new("d").unwrap() }),
         ask,
         stamp: None,
+        adding: None,
         key: SendKey::Server(MessageId([1; 16])),
         message_id: MessageId([1; 16]),
         time_ms: 9,
@@ -260,4 +261,27 @@ proptest! {
         });
         prop_assert_eq!(Change::from_body(&change.to_body()), Some(change));
     }
+}
+
+#[test]
+fn nobody_is_added_of_whom_no_policy_was_asked() {
+    let adds = |names: &[&str], vetted: &[&str], members_max| {
+        let adding = Some(Adding { vetted: users(vetted), members_max });
+        decide(&group(), &ChangeRequest { adding, ..ask(Some("alice"), add(names)) })
+    };
+    let added = |names: &[&str]| match adds(names, names, 6) {
+        Ok(Change::Added { users, .. }) => users,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(added(&["carol", "bob"]), users(&["carol"]));
+    // All who would join are named, members are not.
+    let unvetted = adds(&["dave", "carol", "bob"], &["carol"], 6);
+    assert_eq!(unvetted, Err(Refused::Unvetted(users(&["carol", "dave"]))));
+    // What is refused anyway is refused first.
+    assert_eq!(adds(&["carol"], &[], 4), Err(Refused::Full { max: 4 }));
+    assert!(matches!(adds(&["bob"], &[], 6), Err(Refused::Nothing(_))));
+    let by_bob = ask(Some("bob"), add(&["carol"]));
+    let adding = Some(Adding { vetted: Vec::new(), members_max: 6 });
+    let refused = decide(&group(), &ChangeRequest { adding, ..by_bob });
+    assert!(matches!(refused, Err(Refused::Forbidden(_))));
 }

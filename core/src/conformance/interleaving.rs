@@ -241,6 +241,7 @@ impl World {
             actor: Some(from),
             ask,
             stamp: None,
+            adding: None,
             key: SendKey::Change(key),
             message_id: fresh_id(),
             time_ms: self.now_ms,

@@ -226,6 +226,7 @@ pub fn change(id: ConversationId, actor: Option<&str>, ask: Ask) -> ChangeReques
         actor: actor.map(device),
         ask,
         stamp: None,
+        adding: None,
         key: SendKey::Server(message_id),
         message_id,
         time_ms: NOW,

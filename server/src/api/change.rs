@@ -37,6 +37,7 @@ pub(super) async fn change(
         actor: asked.caller.identity().cloned(),
         ask,
         stamp,
+        adding: None,
         key: asked.claim(api).await?.send_key(message_id),
         message_id,
         time_ms,

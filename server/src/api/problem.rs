@@ -223,7 +223,7 @@ impl From<Refused> for Problem {
         let kind = match &refused {
             Refused::Unknown => return Self::no_conversation(),
             Refused::Stale(stamp) => return Self::changed(of_stamp(*stamp)),
-            Refused::Forbidden(_) => Kind::Forbidden,
+            Refused::Forbidden(_) | Refused::Unvetted(_) => Kind::Forbidden,
             Refused::NoMember(_) => Kind::NotFound,
             Refused::Direct | Refused::Nothing(_) | Refused::Full { .. } => Kind::Conflict,
             Refused::LastOwner => Kind::LastOwner,

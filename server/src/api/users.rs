@@ -439,6 +439,7 @@ async fn leave_all(api: &Arc<Api>, user: &UserId, actor: Option<&Identity>) -> R
                 actor: actor.cloned(),
                 ask: Ask::Remove { users: vec![user.clone()] },
                 stamp: None,
+                adding: None,
                 key: SendKey::Server(message_id),
                 message_id,
                 time_ms,

@@ -128,6 +128,7 @@ async fn the_pool_is_no_way_around_a_removal() {
         actor: None,
         ask: Ask::Remove { users: vec![UserId::new("bob").expect("a user")] },
         stamp: None,
+        adding: None,
         key: SendKey::Client(ClientMessageId::new("remove").expect("a key")),
         message_id: MessageId([1; 16]),
         time_ms: 2,

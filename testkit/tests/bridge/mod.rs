@@ -1,5 +1,6 @@
 //! The bridge between a real store and devices made here, with a bus that loses what it is told to.
 
+mod adding;
 mod devices;
 mod faults;
 mod faulty;

@@ -150,6 +150,7 @@ async fn change(world: &World, key: &str, ask: Ask) -> u64 {
         actor: None,
         ask,
         stamp: None,
+        adding: None,
         key: SendKey::Client(ClientMessageId::new(key).expect("a key")),
         message_id: MessageId([key.as_bytes()[0]; 16]),
         time_ms: 2,

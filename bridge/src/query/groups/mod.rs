@@ -148,6 +148,7 @@ async fn change(
         actor: Some(identity.clone()),
         ask,
         stamp: None,
+        adding: None,
         key: key(cmid, message_id),
         message_id,
         time_ms,
@@ -181,7 +182,7 @@ fn unsure(error: Error) -> Refusal {
 /// The one table from a refused change to what its asker is told.
 fn refusal(refused: &Refused) -> Refusal {
     let code = match refused {
-        Refused::Unknown | Refused::Forbidden(_) => Code::NOT_AUTHORIZED,
+        Refused::Unknown | Refused::Forbidden(_) | Refused::Unvetted(_) => Code::NOT_AUTHORIZED,
         Refused::Stale(_) => Code::STALE_GROUP,
         Refused::Direct
         | Refused::KeyReused
@@ -210,6 +211,7 @@ mod tests {
         let table = [
             (Refused::Unknown, 0x87),
             (Refused::Forbidden("no"), 0x87),
+            (Refused::Unvetted(Vec::new()), 0x87),
             (Refused::Stale(stamp), 0x83),
             (Refused::Direct, 0x99),
             (Refused::Nothing("x"), 0x99),
