@@ -2,7 +2,7 @@
 //! them. Pure: the stores call [`decide`] under the conversation's lock and write [`apply`].
 
 use crate::commit::{Fingerprint, SendKey};
-use crate::entry::{Entry, EntryKind};
+use crate::entry::EntryKind;
 use crate::ids::{ConversationId, Identity, MessageId, Seq, UserId};
 use crate::membership::{ConversationKind, History, Role, Stamp};
 
@@ -199,20 +199,6 @@ impl Change {
     #[must_use]
     pub fn adds(&self, user: &UserId) -> bool {
         matches!(self, Self::Added { users, .. } if users.contains(user))
-    }
-}
-
-/// Leaves out of a page (in either direction) what a member who joined at `joined` may not see any
-/// more: a page is read after the membership was looked at, and may tell that it has ended since.
-pub fn keep_stay(entries: &mut Vec<Entry>, user: &UserId, joined: Seq) {
-    let ends = entries
-        .iter()
-        .filter(|entry| entry.seq > joined && entry.kind == EntryKind::Membership)
-        .filter(|entry| entry.change().is_some_and(|change| change.removes(user)))
-        .map(|entry| entry.seq)
-        .min();
-    if let Some(end) = ends {
-        entries.retain(|entry| entry.seq < end);
     }
 }
 

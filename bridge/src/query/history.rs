@@ -1,13 +1,12 @@
 //! `q/history`: a part of a log, from either end.
 
-use godwit_core::change::keep_stay;
 use godwit_core::ids::Seq;
 use godwit_core::store::{Page, Range};
 use godwit_proto::sync::v1 as wire;
 
-use super::{Refusal, conversation_id, member, page_limit};
+use super::{Refusal, conversation_id, member, page_limit, read_log};
+use crate::ingest;
 use crate::session::DeviceSession;
-use crate::{ingest, limits};
 
 pub(super) async fn reply(
     session: &DeviceSession,
@@ -38,16 +37,13 @@ async fn history(
         newest_first: request.newest_first,
     };
     let limit = page_limit(request.limit);
-    let store = session.inner.store.as_ref();
-    let page = store.read_log(id, range, limit, limits::REPLY_BYTES_MAX).await?;
-    let mut page = page.ok_or_else(Refusal::no_member)?;
-    keep_stay(&mut page.entries, &session.identity().user, member.joined);
+    let (page, visible) = read_log(session, id, range, limit).await?;
     let now_ms = ingest::now_ms();
     Ok(wire::HistoryReply {
         conversation_id: request.conversation_id,
         entries: page.entries.iter().map(|e| crate::wire::entry_to_wire(e, now_ms)).collect(),
         head_seq: page.head_seq.0,
-        visible_seq: member.visible.0,
+        visible_seq: visible.0,
         more: more(range, &page),
         ..wire::HistoryReply::default()
     })

@@ -18,15 +18,16 @@ use std::time::Duration;
 use bytes::Bytes;
 use bytestring::ByteString;
 use godwit_core::edge::{Ack, Code, Message, Outcome, Properties, Qos, wait_ms};
-use godwit_core::ids::ConversationId;
+use godwit_core::ids::{ConversationId, Seq};
 use godwit_core::limits::PAGE_ENTRIES_MAX;
-use godwit_core::store::Error;
+use godwit_core::store::{Error, Page, Range};
 use godwit_proto::{group, inbox as inbox_wire, sync as sync_wire};
 use prost::Message as _;
 
 use crate::directory::Present;
 use crate::fate::{self, About};
 use crate::feeds::Wish;
+use crate::limits;
 use crate::retry;
 use crate::session::{ASK_AGAIN, DeviceSession};
 use crate::topic::{Method, Target};
@@ -219,6 +220,25 @@ fn conversation_id(bytes: &[u8]) -> Result<ConversationId, Refusal> {
 async fn member(session: &DeviceSession, id: ConversationId) -> Result<Present, Refusal> {
     let found = session.inner.directory.member(id, &session.identity().user).await?;
     found.ok_or_else(Refusal::no_member)
+}
+
+/// Reads a part of the log as a member; with the last place that is not the member's to see.
+///
+/// Whether the user is one is asked when the entries are read, of the store: what is remembered here may
+/// be old, and whoever is removed sees nothing of what follows.
+async fn read_log(
+    session: &DeviceSession,
+    id: ConversationId,
+    range: Range,
+    limit: u32,
+) -> Result<(Page, Seq), Refusal> {
+    let store = session.inner.store.as_ref();
+    let page = store.read_log(id, range, limit, limits::REPLY_BYTES_MAX).await?;
+    let mut page = page.ok_or_else(Refusal::no_member)?;
+    let member = store.member(id, &session.identity().user).await?;
+    let visible = member.ok_or_else(Refusal::no_member)?.visible_seq;
+    page.entries.retain(|entry| entry.seq > visible);
+    Ok((page, visible))
 }
 
 /// How much of a log is read; 0 means as much as there may be.

@@ -1,15 +1,14 @@
 //! `q/sync`: where the user's logs end, and what stands in one above a place.
 
 use bytes::Bytes;
-use godwit_core::change::keep_stay;
 use godwit_core::entry::ChainHash;
 use godwit_core::ids::{ConversationId, Seq};
 use godwit_core::store::{Range, Store};
 use godwit_proto::sync::v1 as wire;
 
-use super::{Refusal, conversation_id, member, page_limit};
+use super::{Refusal, conversation_id, member, page_limit, read_log};
+use crate::ingest;
 use crate::session::DeviceSession;
-use crate::{ingest, limits};
 
 pub(super) async fn reply(session: &DeviceSession, request: wire::SyncRequest) -> wire::SyncReply {
     let id = request.id;
@@ -49,10 +48,7 @@ async fn sync(
             ..wire::SyncReply::default()
         });
     }
-    let range = Range::above(after);
-    let page = store.read_log(id, range, limit, limits::REPLY_BYTES_MAX).await?;
-    let mut page = page.ok_or_else(Refusal::no_member)?;
-    keep_stay(&mut page.entries, &session.identity().user, member.joined);
+    let (page, _) = read_log(session, id, Range::above(after), limit).await?;
     let now_ms = ingest::now_ms();
     Ok(wire::SyncReply {
         conversation_id: request.conversation_id,

@@ -213,25 +213,6 @@ fn the_last_writer_by_sequence_wins_and_the_loser_is_named() {
 }
 
 #[test]
-fn a_page_ends_where_the_stay_has_ended() {
-    let (first, second) = (ask(Some("alice"), remove(&["bob"])), ask(Some("alice"), add(&["bob"])));
-    let (removed, after) = apply(group(), &decide(&group(), &first).unwrap(), &first);
-    let (added, after) = apply(after.clone(), &decide(&after, &second).unwrap(), &second);
-    let (removed_again, _) = apply(after.clone(), &decide(&after, &first).unwrap(), &first);
-    let kept = |entries: &[&Entry], name: &str, joined: u64| {
-        let mut entries: Vec<Entry> = entries.iter().copied().cloned().collect();
-        keep_stay(&mut entries, &user(name), Seq(joined));
-        entries.iter().map(|entry| entry.seq.0).collect::<Vec<_>>()
-    };
-    let page = [&removed, &added, &removed_again];
-    assert_eq!(kept(&page, "bob", 0), []);
-    // Who came back sees the earlier end if the setting lets him; the later one not.
-    assert_eq!(kept(&page, "bob", 5), [5, 6]);
-    assert_eq!(kept(&[&removed_again, &added, &removed], "bob", 5), [6, 5]);
-    assert_eq!(kept(&page, "rita", 0), [5, 6, 7]);
-}
-
-#[test]
 fn bodies_of_the_first_version_are_read() {
     let added = Change::from_body(b"added 3 alice bob").unwrap();
     let expected = Change::Added {

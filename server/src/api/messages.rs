@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, State};
-use godwit_core::change::keep_stay;
 use godwit_core::ids::Seq;
 use godwit_core::limits::{PAGE_BYTES_MAX, PINS_MAX};
 use godwit_core::store::Range;
@@ -86,7 +85,10 @@ pub(super) async fn list(
     let read = api.store.read_log(conversation.id, range, limit, PAGE_BYTES_MAX).await?;
     let mut read = read.ok_or_else(Problem::no_conversation)?;
     if let Some(member) = caller.member(&conversation)? {
-        keep_stay(&mut read.entries, &member.user, member.joined_seq);
+        // Asked again once they are read: whoever was removed meanwhile sees nothing that followed.
+        let member = api.store.member(conversation.id, &member.user).await?;
+        let visible = member.ok_or_else(Problem::no_conversation)?.visible_seq;
+        read.entries.retain(|entry| entry.seq > visible);
     }
     let now_ms = clock::now_ms();
     Ok(Json(List {

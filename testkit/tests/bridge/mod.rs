@@ -1,11 +1,11 @@
 //! The bridge between a real store and devices made here, with a bus that loses what it is told to.
 
-mod adding;
 mod devices;
 mod faults;
 mod faulty;
 mod large;
 mod property;
+mod stale;
 mod strangers;
 mod stream;
 

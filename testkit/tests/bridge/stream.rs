@@ -36,7 +36,7 @@ impl World {
     }
 
     /// Commits messages of alice past the bridge: another process did.
-    async fn commit_elsewhere(&self, first: u64, count: u64) -> Vec<Announcement> {
+    pub(super) async fn commit_elsewhere(&self, first: u64, count: u64) -> Vec<Announcement> {
         let send = |n: u64| Send {
             conversation: self.conversation,
             from: identity("alice:elsewhere"),

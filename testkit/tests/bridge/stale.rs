@@ -1,17 +1,21 @@
-//! Whom members may add to a group is decided with the addition: what the bridge remembers of the
-//! members may be older than the store.
+//! What the bridge remembers of the members may be older than the store: neither whom they may add nor
+//! what they may read follows from it.
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use godwit_bridge::Options;
 use godwit_core::bus::Control as _;
 use godwit_core::change::{Ask, ChangeRequest, Refused};
 use godwit_core::commit::SendKey;
+use godwit_core::edge::{Begun, Message, Outcome, Publish, Qos};
 use godwit_core::ids::{ClientMessageId, ConversationId, MessageId, UserId};
 use godwit_core::membership::{ConversationKind, Details, NewConversation, Role};
 use godwit_core::people::People as _;
 use godwit_core::policy::{Policy, Strangers};
 use godwit_core::store::Store as _;
+use godwit_proto::sync::v1::{HistoryReply, HistoryRequest, SyncReply, SyncRequest};
+use prost::Message as _;
 
 use super::devices::{Device, Fate};
 use super::{World, identity, subscribe, world_with};
@@ -38,9 +42,8 @@ fn add(name: &str) -> Ask {
     Ask::Add { users: vec![user(name)], role: Role::Member }
 }
 
-/// A group of alice, its owner, and bob, whose members the bridge knows; then bob is made an admin
-/// by another process, of which the bridge hears nothing yet.
-async fn promoted_elsewhere(strangers: Strangers) -> World {
+/// A group of alice, its owner, and bob, whose members the bridge knows; and bob's device.
+async fn known_group(strangers: Strangers) -> (World, Arc<Device>, Begun) {
     let policy = Policy { strangers, ..Policy::default() };
     let mut world = world_with(0, Options { policy, ..Options::default() }, |store| store).await;
     world.conversation = ConversationId([5; 16]);
@@ -61,6 +64,13 @@ async fn promoted_elsewhere(strangers: Strangers) -> World {
     let fate = world.send(&bob, &sends, "k1").await;
     assert_eq!(fate, Fate::Committed { seq: 1, duplicate: false });
     assert_eq!(alice.received_until(&format!("m/{}", world.conversation), 1).await, [1]);
+    (world, bob, sends)
+}
+
+/// As [`known_group`]; then bob is made an admin by another process, of which the bridge hears nothing
+/// yet.
+async fn promoted_elsewhere(strangers: Strangers) -> World {
+    let (world, _, _) = known_group(strangers).await;
     let roles = Ask::Roles { roles: vec![(user("bob"), Role::Admin)] };
     let promoted = world.store.change(&ask(&world, None, 1, roles)).await.expect("an answer");
     promoted.expect("a change");
@@ -129,4 +139,46 @@ async fn a_repeated_addition_is_told_what_the_first_did_after_a_block() {
         .expect("a removal");
     let anew = world.bridge.change(&ask(&world, Some("bob:phone"), 4, add("carol"))).await;
     assert!(matches!(anew.expect("an answer"), Err(Refused::Forbidden(_))));
+}
+
+/// Another process removes bob, and alice goes on: of that he reads nothing, also while the bridge takes
+/// him for a member.
+#[tokio::test]
+async fn who_was_removed_elsewhere_reads_no_further() {
+    let (world, bob, begun) = known_group(Strangers::default()).await;
+    assert_eq!(begun.session.subscribe(subscribe("q/#")).await[0].0, 1);
+    let remove = Ask::Remove { users: vec![user("bob")] };
+    let removed = world.store.change(&ask(&world, None, 1, remove)).await.expect("an answer");
+    let at = removed.expect("a removal").0.seq.0;
+    world.commit_elsewhere(at + 1, 2).await;
+    let conversation_id = || Bytes::copy_from_slice(world.conversation.as_bytes());
+    let request = HistoryRequest {
+        conversation_id: conversation_id(),
+        after_seq: at,
+        ..HistoryRequest::default()
+    };
+    let reply = asked(&world, &bob, &begun, "q/history", request.encode_to_vec()).await;
+    let reply = HistoryReply::decode(reply).expect("a reply");
+    assert_eq!((reply.code, reply.entries.len(), reply.head_seq), (0x87, 0, 0));
+    let request =
+        SyncRequest { conversation_id: conversation_id(), after_seq: at, ..SyncRequest::default() };
+    let reply = asked(&world, &bob, &begun, "q/sync", request.encode_to_vec()).await;
+    let reply = SyncReply::decode(reply).expect("a reply");
+    assert_eq!((reply.code, reply.entries.len(), reply.head_seq), (0x87, 0, 0));
+}
+
+/// What is answered on `topic`.
+async fn asked(
+    world: &World,
+    device: &Arc<Device>,
+    begun: &Begun,
+    topic: &str,
+    payload: Vec<u8>,
+) -> Bytes {
+    let message = Message { topic: topic.into(), payload: payload.into(), properties: None };
+    let (ticket, ack) = device.expect();
+    begun.session.publish(Publish { message, qos: Qos::AtLeastOnce, retain: false }, ack);
+    let outcome = device.fate(ticket).await;
+    assert_eq!(outcome, Fate::Other(Outcome::SUCCESS), "{}", world.conversation);
+    device.told_until(topic, |_| true).await.remove(0)
 }
