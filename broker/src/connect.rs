@@ -13,7 +13,6 @@ use godwit_core::ids::{DeviceId, Identity, UserId};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
 use crate::account::{Account, Seat};
-use crate::broker::{Shared, due_will};
 use crate::client::{Client, Found, Kept, Turn};
 use crate::clock::now_s;
 use crate::codec::Codec;
@@ -28,6 +27,7 @@ use crate::opening;
 use crate::packet::{Hello, TOKEN_METHOD};
 use crate::reply::{self, Welcome};
 use crate::rights::is_read;
+use crate::shared::{Shared, due_will};
 
 /// Runs an accepted connection to its end.
 pub(crate) async fn run(shared: Arc<Shared>, mut socket: Socket, peer: SocketAddr) {

@@ -31,7 +31,6 @@ use tokio::time::Sleep;
 use crate::account::Seat;
 use crate::acks::Acks;
 use crate::alias;
-use crate::broker::Shared;
 use crate::client::{Client, Will};
 use crate::clock::now_s;
 use crate::codec::Codec;
@@ -41,6 +40,7 @@ use crate::link::Link;
 use crate::listen::Socket;
 use crate::quota::Quota;
 use crate::reply;
+use crate::shared::Shared;
 
 thread_local! {
     static INPUT: RefCell<BytesMut> = RefCell::default();

@@ -52,6 +52,7 @@ mod reply;
 mod retained;
 mod rights;
 mod router;
+mod shared;
 mod sweep;
 
 pub use broker::Broker;

@@ -8,9 +8,9 @@ use godwit_core::edge::{Admitted, Begin, Begun, Code, Outcome, Upstream};
 use godwit_core::ids::Identity;
 use tokio::sync::oneshot;
 
-use crate::broker::Shared;
 use crate::limits::{OPENING_MAX, OPENING_RETRY};
 use crate::link::Link;
+use crate::shared::Shared;
 
 /// A session that was opened and that no connection has yet: dropped, it is closed again.
 pub(crate) struct Fresh {

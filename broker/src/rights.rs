@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use godwit_core::edge::{Action, Admitted, Code, Delivery};
 
-use crate::broker::Shared;
 use crate::client::Client;
 use crate::connection::{Busy, BusyKind, Connection};
 use crate::filter::matches;
+use crate::shared::Shared;
 
 impl Shared {
     /// Ends the client's plain filters that `who` may not read any more, with what waits for the

@@ -9,11 +9,11 @@ use std::time::Duration;
 use godwit_core::edge::{Code, Downlink as _};
 use tokio::sync::watch;
 
-use crate::broker::Shared;
 use crate::client::Client;
 use crate::clock::{now_s, unix_ms};
 use crate::link::Link;
 use crate::metrics;
+use crate::shared::Shared;
 
 pub(crate) async fn run(shared: Arc<Shared>, mut stopped: watch::Receiver<bool>) {
     loop {

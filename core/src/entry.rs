@@ -3,7 +3,6 @@
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
-use crate::change::Change;
 use crate::ids::{ConversationId, DeviceId, MessageId, Seq, UserId};
 
 /// A hash over every entry of a log up to one place: SHA-256, its first 16 bytes.
@@ -80,7 +79,7 @@ pub struct NewEntry<'a> {
 pub enum EntryKind {
     /// An app's message. The only kind that counts as unread.
     Message,
-    /// A change of members or roles; the body is [`Change::to_body`].
+    /// A change of members or roles; the body is [`crate::change::Change::to_body`].
     Membership,
     /// A new body for the message at `target`.
     Edit,
@@ -89,7 +88,7 @@ pub enum EntryKind {
     /// The sender's reaction to the message at `target`, in place of its earlier one; an empty body
     /// takes it back.
     Reaction,
-    /// A change of title, description or settings; the body is [`Change::to_body`].
+    /// A change of title, description or settings; the body is [`crate::change::Change::to_body`].
     Details,
     /// The message at `target` is pinned.
     Pin,
@@ -137,7 +136,7 @@ impl EntryKind {
         matches!(self, Self::Message | Self::Membership | Self::Details)
     }
 
-    /// Whether its body is [`Change::to_body`], written by the server.
+    /// Whether its body is [`crate::change::Change::to_body`], written by the server.
     #[must_use]
     pub const fn is_change(self) -> bool {
         matches!(self, Self::Membership | Self::Details)
@@ -185,12 +184,6 @@ impl Entry {
     #[must_use]
     pub fn is_live(&self, now_ms: u64) -> bool {
         !self.body_gone && self.expires_ms.is_none_or(|at| now_ms < at)
-    }
-
-    /// The change of members or details that this entry holds, if it is one.
-    #[must_use]
-    pub fn change(&self) -> Option<Change> {
-        if self.kind.is_change() { Change::from_body(&self.body) } else { None }
     }
 }
 

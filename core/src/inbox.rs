@@ -8,8 +8,8 @@ use crate::entry::Entry;
 use crate::ids::{ConversationId, Seq, UserId};
 use crate::limits::INBOX_PAGE_MAX;
 use crate::membership::{ConversationKind, Role};
+use crate::port::Pending;
 use crate::receipt::{Cursors, Receipt, Report, Verdict};
-use crate::store::Pending;
 
 /// A user's own state of one conversation, seen by nobody else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

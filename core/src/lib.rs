@@ -35,6 +35,7 @@ pub mod notice;
 pub mod offer;
 pub mod people;
 pub mod policy;
+mod port;
 pub mod presence;
 pub mod rate;
 pub mod receipt;

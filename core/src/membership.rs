@@ -1,7 +1,6 @@
 //! Conversations and their members. How they change: [`crate::change`]; who may what:
 //! [`crate::policy`].
 
-use crate::change::Change;
 use crate::entry::ChainHash;
 use crate::ids::{ConversationId, Identity, MessageId, Seq, UserId};
 
@@ -225,61 +224,6 @@ impl Conversation {
     #[must_use]
     pub fn stamp(&self) -> Stamp {
         Stamp { group_version: self.group_version, details_seq: self.details.changed_seq }
-    }
-
-    /// The conversation after a change at the place `seq`, with the head as it was.
-    pub(crate) fn take(&mut self, change: &Change, seq: Seq) {
-        match change {
-            // The conversation comes into being with its members.
-            Change::Created { .. } => {}
-            Change::Added { group_version, users, role, first_tag } => {
-                self.group_version = *group_version;
-                // The newcomer sees the entry that tells of it.
-                let joined_seq = Seq(seq.0.saturating_sub(1));
-                let visible_seq = match self.details.history {
-                    History::FromJoin => joined_seq,
-                    History::All => Seq::ZERO,
-                };
-                self.members.extend(users.iter().zip(*first_tag..).map(|(user, tag)| Member {
-                    user: user.clone(),
-                    role: *role,
-                    joined_seq,
-                    visible_seq,
-                    tag,
-                    blocked: false,
-                }));
-                self.members.sort_by(|a, b| a.user.cmp(&b.user));
-                // At most MEMBERS_MAX at once.
-                let added = u32::try_from(users.len()).unwrap_or(u32::MAX);
-                self.next_tag = first_tag.saturating_add(added);
-            }
-            Change::Removed { group_version, users } => {
-                self.group_version = *group_version;
-                self.members.retain(|member| users.binary_search(&member.user).is_err());
-            }
-            Change::Roles { group_version, roles } => {
-                self.group_version = *group_version;
-                for member in &mut self.members {
-                    if let Some((_, role)) = roles.iter().find(|(user, _)| *user == member.user) {
-                        member.role = *role;
-                    }
-                }
-            }
-            Change::Details(change) => {
-                let details = &mut self.details;
-                if let Some(title) = &change.title {
-                    (details.title, details.title_seq) = (title.clone(), seq);
-                }
-                if let Some(description) = &change.description {
-                    (details.description, details.description_seq) = (description.clone(), seq);
-                }
-                details.history = change.history.unwrap_or(details.history);
-                if let Some(expiry_s) = change.expiry_s {
-                    details.expiry_s = (expiry_s > 0).then_some(expiry_s);
-                }
-                details.changed_seq = seq;
-            }
-        }
     }
 }
 

@@ -4,7 +4,7 @@
 //! with an account, a setting or a block. Devices are noted when they connect.
 
 use crate::ids::{ConversationId, DeviceId, Identity, UserId};
-use crate::store::Pending;
+use crate::port::Pending;
 
 /// What a user lets others see.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,7 +4,6 @@ use metrics::{describe_counter, describe_gauge, describe_histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
 use crate::failure::{Failure, Result};
-use crate::{limits, process};
 
 /// 1, with the version as label.
 pub(crate) const BUILD_INFO: &str = "godwit_build_info";
@@ -76,15 +75,4 @@ pub(crate) fn install() -> Result<PrometheusHandle> {
     describe();
     metrics::gauge!(BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
     Ok(handle)
-}
-
-/// Tidies the histograms and looks at the process, for as long as it is polled.
-pub(crate) async fn keep_tidy(handle: PrometheusHandle) {
-    let mut tick = tokio::time::interval(limits::METRICS_UPKEEP);
-    loop {
-        tick.tick().await;
-        handle.run_upkeep();
-        // Listing descriptors may take a while.
-        drop(tokio::task::spawn_blocking(process::sample).await);
-    }
 }

@@ -3,10 +3,24 @@
 
 use std::fs;
 
+use metrics_exporter_prometheus::PrometheusHandle;
+
+use crate::limits;
 use crate::metrics::{MEMORY_BYTES, OPEN_FDS, OPEN_FDS_MAX, THREADS};
 
+/// Tidies the histograms and looks at the process, for as long as it is polled.
+pub(crate) async fn keep_tidy(handle: PrometheusHandle) {
+    let mut tick = tokio::time::interval(limits::METRICS_UPKEEP);
+    loop {
+        tick.tick().await;
+        handle.run_upkeep();
+        // Listing descriptors may take a while.
+        drop(tokio::task::spawn_blocking(sample).await);
+    }
+}
+
 /// Reads `/proc/self` and sets the gauges. What cannot be read stays as it was. It takes some 50 us.
-pub(crate) fn sample() {
+fn sample() {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     if let Some(kib) = field(&status, "VmRSS:") {
         metrics::gauge!(MEMORY_BYTES).set(kib * 1024.0);

@@ -100,7 +100,7 @@ pub(crate) async fn start(parts: Parts) -> Result<Running> {
     let bus = InProcess::new();
     let announce: Arc<dyn Announce> = Arc::clone(&bus) as _;
     let (supervisor, died) = supervise();
-    let tidying = crate::metrics::keep_tidy(metrics.clone());
+    let tidying = crate::process::keep_tidy(metrics.clone());
     tokio::spawn(supervisor.watch("upkeep of the metrics", tidying));
     let stream: Arc<dyn Stream> = Arc::clone(&bus) as _;
     // Nobody has joined the stream yet: what an earlier process left is nobody's to be told here.
@@ -131,7 +131,7 @@ pub(crate) async fn start(parts: Parts) -> Result<Running> {
         accounts: Accounts::new(&config, &key),
         rates: Rates::new(config.limits.requests_per_s),
         metrics,
-        probe: api::Probe::default(),
+        probe: Arc::default(),
         serving: AtomicBool::new(true),
     });
     let (stop, stopped) = watch::channel(false);

@@ -5,6 +5,8 @@
 //! only reads what is committed already.
 
 mod metrics;
+mod options;
+mod pause;
 mod relay;
 mod retention;
 
@@ -17,30 +19,11 @@ use godwit_core::tasks::Supervisor;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+pub use options::Options;
+
 /// Gives the worker's metrics their help. Once the recorder is there.
 pub fn describe_metrics() {
     metrics::describe();
-}
-
-/// The worker's settings. The defaults are those of `config/default.toml`.
-#[derive(Debug, Clone)]
-pub struct Options {
-    /// How often an empty outbox is looked at again.
-    pub relay_interval: Duration,
-    /// How often retention runs.
-    pub retention_interval: Duration,
-    /// Bodies older than this are removed; `None`: kept forever.
-    pub bodies_kept: Option<Duration>,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            relay_interval: Duration::from_millis(250),
-            retention_interval: Duration::from_secs(60),
-            bodies_kept: None,
-        }
-    }
 }
 
 /// Moves what an earlier process has left in the outbox, before this one lets anybody in: whoever
@@ -88,11 +71,4 @@ impl Worker {
             let _ = task.await;
         }
     }
-}
-
-/// Waits, unless the worker is told to stop; `true`: it was.
-async fn pause(wait: Duration, stopped: &mut watch::Receiver<bool>) -> bool {
-    let stop = stopped.wait_for(|stop| *stop);
-    // A closed channel means that the worker itself is gone.
-    tokio::time::timeout(wait, stop).await.is_ok()
 }

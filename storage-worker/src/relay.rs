@@ -10,6 +10,7 @@ use godwit_core::store::{Error, Store};
 use tokio::sync::watch;
 
 use crate::metrics::{FAILURES, OUTBOX_AGE, RELAYED};
+use crate::pause::pause;
 
 /// Events moved in one step.
 const STEP_EVENTS_MAX: u32 = 2000;
@@ -63,7 +64,7 @@ pub(crate) async fn run(
         if begun.elapsed() > STEP_LATE {
             tracing::warn!(stage = "derive", seconds = begun.elapsed().as_secs(), "a slow step");
         }
-        if crate::pause(wait, &mut stopped).await {
+        if pause(wait, &mut stopped).await {
             return;
         }
     }

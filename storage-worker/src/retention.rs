@@ -8,6 +8,7 @@ use tokio::sync::watch;
 
 use crate::Options;
 use crate::metrics::PRUNED;
+use crate::pause::pause;
 
 /// Rows of each kind in one step, which is a transaction of its own: at most 12 MiB of bodies are
 /// emptied while a commit may have to wait.
@@ -22,7 +23,7 @@ pub(crate) async fn run(
     mut stopped: watch::Receiver<bool>,
 ) {
     let mut wait = options.retention_interval;
-    while !crate::pause(wait, &mut stopped).await {
+    while !pause(wait, &mut stopped).await {
         wait = options.retention_interval;
         let now_ms = millis(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default());
         let bodies_before_ms = options.bodies_kept.map(|kept| now_ms.saturating_sub(millis(kept)));

@@ -5,20 +5,13 @@
 
 mod packet;
 mod property;
+mod version;
 
 pub use packet::{Publish, Received, take};
 pub use property::{Properties, Value, id};
+pub use version::Version;
 
 use property::{put_text, put_var};
-
-/// Which MQTT a client speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Version {
-    /// MQTT 3.1.1.
-    V3,
-    /// MQTT 5.
-    V5,
-}
 
 /// What a client says in its CONNECT.
 #[derive(Debug, Clone)]

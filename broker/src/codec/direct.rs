@@ -8,9 +8,9 @@ use bytestring::ByteString;
 use godwit_core::edge::Version;
 use rmqtt_codec::types::{Publish, QoS};
 
+use super::packet::{Packet, v3, v5};
 use super::reader::Reader;
 use super::strict::kind;
-use super::{Packet, v3, v5};
 
 /// Builds a packet that [`super::strict::check`] has let through. `None`: it is one of the others,
 /// which the library builds.

@@ -5,10 +5,9 @@ use std::num::{NonZeroU16, NonZeroU32};
 use bytes::{BufMut, BytesMut};
 use godwit_core::edge::{Code, Properties, Qos, Version};
 
-use super::{Codec, Error, MQTT_BYTES_MAX, properties as id};
-
-pub(super) const TOO_LARGE: Error =
-    Error::new(Code::PACKET_TOO_LARGE, "larger than the client's Maximum Packet Size");
+use super::either::Codec;
+use super::packet::{Error, INEXPRESSIBLE, MQTT_BYTES_MAX, TOO_LARGE};
+use super::properties as id;
 
 /// MQTT's largest subscription identifier.
 const IDENTIFIER_MAX: u32 = 268_435_455;
@@ -51,7 +50,7 @@ impl Codec {
     ) -> Result<(), Error> {
         let v5 = self.version == Some(Version::V5);
         if publish.identifier.is_some_and(|id| id.get() > IDENTIFIER_MAX) {
-            return Err(super::INEXPRESSIBLE);
+            return Err(INEXPRESSIBLE);
         }
         let topic = match publish.alias {
             Some((_, true)) if v5 => "",
@@ -59,7 +58,7 @@ impl Codec {
         };
         let id = match publish.qos {
             Qos::AtMostOnce => None,
-            Qos::AtLeastOnce => Some(publish.packet_id.ok_or(super::INEXPRESSIBLE)?.get()),
+            Qos::AtLeastOnce => Some(publish.packet_id.ok_or(INEXPRESSIBLE)?.get()),
         };
         let properties_len = if v5 { properties_len(publish) } else { 0 };
         let len = 2
@@ -202,7 +201,7 @@ fn put_string(dst: &mut BytesMut, id: u8, text: &[u8]) -> Result<(), Error> {
 }
 
 fn put_text(dst: &mut BytesMut, text: &[u8]) -> Result<(), Error> {
-    dst.put_u16(u16::try_from(text.len()).map_err(|_| super::INEXPRESSIBLE)?);
+    dst.put_u16(u16::try_from(text.len()).map_err(|_| INEXPRESSIBLE)?);
     dst.put_slice(text);
     Ok(())
 }

@@ -1,8 +1,8 @@
 //! MQTT 5's properties: which packet may carry which, once, with which values.
 
-use super::Error;
+use super::packet::Error;
 use super::reader::Reader;
-use super::strict::topic_name;
+use super::topic::topic_name;
 use crate::limits::{USER_PROPERTIES_BYTES_MAX, USER_PROPERTIES_MAX};
 use godwit_core::edge::Code;
 

@@ -1,6 +1,6 @@
 //! Reads MQTT's data types from borrowed bytes, strictly, without allocating.
 
-use super::Error;
+use super::packet::Error;
 
 /// A place in the body of a packet.
 #[derive(Debug, Clone, Copy)]

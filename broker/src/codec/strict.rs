@@ -6,10 +6,11 @@
 
 use godwit_core::edge::{Code, Version};
 
-use super::Error;
+use super::packet::Error;
 use super::properties::{self, Allowed};
 use super::reader::Reader;
-use crate::limits::{FILTER_BYTES_MAX, FILTERS_MAX, TOPIC_BYTES_MAX};
+use super::topic::{topic_filter, topic_name};
+use crate::limits::FILTERS_MAX;
 
 /// What the library refuses although it is legal. The codec changes its copy of the packet before
 /// the library sees it, and the result after.
@@ -269,50 +270,6 @@ fn auth(reader: &mut Reader<'_>) -> Result<(), Error> {
 fn packet_id(reader: &mut Reader<'_>) -> Result<(), Error> {
     if reader.u16()? == 0 {
         return Err(Error::protocol("the packet identifier is 0"));
-    }
-    Ok(())
-}
-
-/// A topic to publish to: something, without wildcards. `[MQTT-3.3.2-2] [MQTT-4.7.3-1]`
-pub(super) fn topic_name(topic: &str) -> Result<(), Error> {
-    let wrong = if topic.is_empty() {
-        "an empty topic"
-    } else if topic.len() > TOPIC_BYTES_MAX {
-        "the topic is too long"
-    } else if topic.bytes().any(|b| b == b'+' || b == b'#') {
-        "a wildcard in a topic name"
-    } else {
-        return Ok(());
-    };
-    Err(Error::new(Code::TOPIC_NAME_INVALID, wrong))
-}
-
-/// A filter: `#` only as the last level, `+` only as a whole one, a share with a name and a
-/// filter. `[MQTT-4.7.1-1] [MQTT-4.7.1-2] [MQTT-4.8.2-1] [MQTT-4.8.2-2]`
-fn topic_filter(filter: &str) -> Result<(), Error> {
-    let invalid = |what| Err(Error::new(Code::TOPIC_FILTER_INVALID, what));
-    if filter.len() > FILTER_BYTES_MAX {
-        return invalid("the topic filter is too long");
-    }
-    let plain = match filter.strip_prefix("$share/") {
-        None => filter,
-        Some(shared) => match shared.split_once('/') {
-            Some((name, rest)) if !name.is_empty() && !name.contains(['+', '#']) => rest,
-            _ => return invalid("a shared subscription without a valid name"),
-        },
-    };
-    if plain.is_empty() {
-        return invalid("an empty topic filter");
-    }
-    let mut levels = plain.split('/').peekable();
-    while let Some(level) = levels.next() {
-        let alone = level.len() == 1;
-        if level.contains('#') && (!alone || levels.peek().is_some()) {
-            return invalid("`#` is not the whole last level");
-        }
-        if level.contains('+') && !alone {
-            return invalid("`+` is not a whole level");
-        }
     }
     Ok(())
 }

@@ -10,7 +10,8 @@ use mqtt_protocol_core::mqtt::packet as peer;
 use proptest::prelude::*;
 use tokio_util::codec::Decoder;
 
-use super::{Codec, Error, Outgoing, Packet, v3, v5};
+use super::packet::{Error, INEXPRESSIBLE};
+use super::{Codec, Outgoing, Packet, v3, v5};
 
 #[path = "../../tests/codec/table.rs"]
 mod table;
@@ -217,13 +218,13 @@ fn what_cannot_be_expressed_writes_nothing() {
         payload: b"",
     };
     let codec = codec('5');
-    assert_eq!(codec.encode_publish(&mut dst, &publish), Err(super::INEXPRESSIBLE));
+    assert_eq!(codec.encode_publish(&mut dst, &publish), Err(INEXPRESSIBLE));
     publish.topic = "a";
     publish.qos = Qos::AtLeastOnce;
-    assert_eq!(codec.encode_publish(&mut dst, &publish), Err(super::INEXPRESSIBLE));
+    assert_eq!(codec.encode_publish(&mut dst, &publish), Err(INEXPRESSIBLE));
     let long_reason =
         codec.encode_puback(&mut dst, NonZeroU16::MIN, Code::SUCCESS, Some(&text), &[]);
-    assert_eq!(long_reason, Err(super::INEXPRESSIBLE));
+    assert_eq!(long_reason, Err(INEXPRESSIBLE));
     assert!(dst.is_empty());
 }
 

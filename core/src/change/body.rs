@@ -12,8 +12,17 @@ use std::fmt::Write as _;
 use bytes::Bytes;
 
 use super::{Change, DetailsChange};
+use crate::entry::Entry;
 use crate::ids::{Seq, UserId};
 use crate::membership::{ConversationKind, History, Role};
+
+impl Entry {
+    /// The change of members or details that this entry holds, if it is one.
+    #[must_use]
+    pub fn change(&self) -> Option<Change> {
+        if self.kind.is_change() { Change::from_body(&self.body) } else { None }
+    }
+}
 
 impl Change {
     /// The body of the log's entry.

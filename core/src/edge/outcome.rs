@@ -1,10 +1,9 @@
 //! What became of a publish, and the right to say so.
 
 use std::borrow::Cow;
-use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Code, Downlink};
+use super::Code;
 use crate::ids::{MessageId, Seq};
 
 /// What became of a publish.
@@ -89,42 +88,6 @@ impl Outcome {
 #[must_use]
 pub fn wait_ms(wait: Duration) -> u32 {
     u32::try_from(wait.as_micros().div_ceil(1000).max(1)).unwrap_or(u32::MAX)
-}
-
-/// The right to answer one QoS 1 publish. Dropped unanswered, it answers [`Outcome::WITHHELD`].
-#[derive(Debug)]
-pub struct Ack(Option<(Arc<dyn Downlink>, u32)>);
-
-impl Ack {
-    /// For a QoS 0 publish: the answer goes nowhere.
-    pub const NONE: Self = Self(None);
-
-    /// The answer to `ticket` goes to `link`. Made by the broker, and for sends without a connection.
-    #[must_use]
-    pub fn new(link: Arc<dyn Downlink>, ticket: u32) -> Self {
-        Self(Some((link, ticket)))
-    }
-
-    /// Whether somebody waits for the answer: not for that of a QoS 0 publish.
-    #[must_use]
-    pub fn is_awaited(&self) -> bool {
-        self.0.is_some()
-    }
-
-    /// Answers. Outcomes may come in any order; the broker sends PUBACKs in the order of receipt.
-    pub fn settle(mut self, outcome: Outcome) {
-        if let Some((link, ticket)) = self.0.take() {
-            link.settle(ticket, outcome);
-        }
-    }
-}
-
-impl Drop for Ack {
-    fn drop(&mut self) {
-        if let Some((link, ticket)) = self.0.take() {
-            link.settle(ticket, Outcome::WITHHELD);
-        }
-    }
 }
 
 #[cfg(test)]

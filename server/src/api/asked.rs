@@ -19,10 +19,10 @@ use sha2::{Digest as _, Sha256};
 
 use super::Api;
 use super::caller::Caller;
-use super::etag::IfMatch;
+use super::if_match::IfMatch;
 use super::problem::{Kind, Problem};
 use crate::clock;
-use crate::limits::{HTTP_BODY_BYTES_MAX, IDEMPOTENCY_KEY_CHARS_MAX};
+use crate::limits::IDEMPOTENCY_KEY_CHARS_MAX;
 
 /// The header's name, as documents write it.
 pub(crate) const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
@@ -74,17 +74,9 @@ impl FromRequest<Arc<Api>> for Asked {
 /// The body, up to the router's bound.
 pub(crate) async fn body_of(request: Request) -> Result<Bytes, Problem> {
     Bytes::from_request(request, &()).await.map_err(|rejection| match rejection.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => too_large(),
+        StatusCode::PAYLOAD_TOO_LARGE => Problem::too_large(),
         _ => Problem::bad("the body could not be read to its end"),
     })
-}
-
-/// A body beyond the bound.
-pub(crate) fn too_large() -> Problem {
-    Problem::new(
-        Kind::TooLarge,
-        format!("a request's body has at most {HTTP_BODY_BYTES_MAX} bytes"),
-    )
 }
 
 /// The idempotency key of a request, with what it is for.

@@ -10,7 +10,7 @@ use axum::http::{Method, StatusCode};
 use godwit_core::rate::{Bucket, Rate};
 use parking_lot::Mutex;
 
-use super::serve::Peer;
+use super::peer::Peer;
 use crate::audit::{Act, Audit};
 use crate::limits::{AUDIT_PATH_CHARS_MAX, REFUSALS_LOGGED_PER_S};
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::FromRequestParts;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
-use godwit_core::ids::{Identity, UserId};
+use godwit_core::ids::{Identity, Seq, UserId};
 use godwit_core::membership::{Conversation, Member};
 
 use super::audited::Who;
@@ -111,6 +111,26 @@ impl FromRequestParts<Arc<Api>> for Caller {
 fn bearer(header: &[u8]) -> Option<&[u8]> {
     let (scheme, token) = header.split_at_checked(7)?;
     scheme.eq_ignore_ascii_case(b"bearer ").then(|| token.trim_ascii())
+}
+
+impl Api {
+    /// The conversation that the path names, and the place above which the caller may see its log.
+    /// Errors: no id, none, or none of the caller's.
+    pub(super) async fn seen_by(
+        &self,
+        caller: &Caller,
+        cid: &str,
+    ) -> Result<(Conversation, Seq), Problem> {
+        let id = request::conversation_id(cid)?;
+        // A stranger learns it from one row, however many members there are.
+        if let Some(identity) = caller.identity() {
+            let member = self.store.member(id, &identity.user).await?;
+            member.ok_or_else(Problem::no_conversation)?;
+        }
+        let found = self.store.conversation(id).await?.ok_or_else(Problem::no_conversation)?;
+        let floor = caller.member(&found)?.map_or(Seq::ZERO, |member| member.visible_seq);
+        Ok((found, floor))
+    }
 }
 
 #[cfg(test)]

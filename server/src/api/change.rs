@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use axum::response::Response;
 use godwit_core::change::{Ask, ChangeRequest, Refused};
 use godwit_core::entry::Entry;
 use godwit_core::membership::Conversation;
 
 use super::asked::Asked;
+use super::if_match::NotOurs;
 use super::problem::{Kind, Problem};
-use super::{Api, conversations, etag, request};
+use super::{Api, etag, request};
 use crate::clock;
 
 /// What became of a change.
@@ -25,7 +25,7 @@ pub(super) async fn change(
     let conversation = request::conversation_id(cid)?;
     let stamp = match asked.if_match.stamp() {
         Ok(stamp) => stamp,
-        Err(etag::NotOurs) => {
+        Err(NotOurs) => {
             let (conversation, _) = api.seen_by(&asked.caller, cid).await?;
             return Err(Problem::changed(etag::of_stamp(conversation.stamp())));
         }
@@ -44,12 +44,6 @@ pub(super) async fn change(
     };
     let api = Arc::clone(api);
     to_end(async move { Ok(api.control.change(&request).await?) }).await
-}
-
-/// The answer to a change.
-pub(super) fn shown(changed: Changed) -> Result<Response, Problem> {
-    let (entry, conversation) = changed?;
-    Ok(conversations::shown(&conversation, entry.as_ref()))
 }
 
 /// Runs a change to its end in a task of its own: a caller that hangs up between the commit and what

@@ -18,7 +18,7 @@ use utoipa::ToSchema;
 
 use super::asked::Asked;
 use super::caller::Caller;
-use super::change::{self, change};
+use super::change::{self, Changed, change};
 use super::entry::{MessageView, hex};
 use super::problem::Problem;
 use super::request::{self, HistoryName, RoleName, Terms, nullable};
@@ -403,6 +403,12 @@ pub(super) async fn patch(
             let (conversation, _) = api.seen_by(&asked.caller, &cid).await?;
             Ok(shown(&conversation, None))
         }
-        changed => change::shown(changed),
+        changed => answer(changed),
     }
+}
+
+/// The answer to a change.
+pub(super) fn answer(changed: Changed) -> Result<Response, Problem> {
+    let (entry, conversation) = changed?;
+    Ok(shown(&conversation, entry.as_ref()))
 }

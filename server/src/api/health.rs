@@ -1,23 +1,18 @@
 //! Whether the process lives, whether it can serve, and what it counts.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::sync::atomic::Ordering;
 
 use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use godwit_core::bus::Commits;
-use godwit_core::store::Error;
-use godwit_core::tasks::contain;
-use parking_lot::Mutex;
 use serde::Serialize;
-use tokio::sync::Notify;
 use utoipa::ToSchema;
 
 use super::Api;
-use crate::limits::{COMMIT_FAILURE_KEPT, COMMIT_STALL_MAX, READY_KEPT, READY_TIME_MAX};
+use crate::limits::{COMMIT_FAILURE_KEPT, COMMIT_STALL_MAX, READY_KEPT};
 
 /// The process lives.
 #[derive(Debug, Serialize, ToSchema)]
@@ -63,65 +58,6 @@ impl Part {
     }
 }
 
-/// What was found out of the store, for as long as it is good. One question is under way at a time, in
-/// a task of its own: who asks may go away, and a store that hangs is not asked again.
-#[derive(Debug, Default)]
-pub(crate) struct Probe {
-    found: Mutex<Option<(Instant, Found)>>,
-    asking: AtomicBool,
-    answered: Notify,
-}
-
-/// Whether the writer and the readers are well.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Found {
-    writes: bool,
-    reads: bool,
-}
-
-impl Probe {
-    fn fresh(&self) -> Option<Found> {
-        let found = *self.found.lock();
-        found.filter(|(at, _)| at.elapsed() < READY_KEPT).map(|(_, found)| found)
-    }
-
-    /// The next question is asked anew.
-    #[cfg(test)]
-    pub(super) fn forget(&self) {
-        *self.found.lock() = None;
-    }
-
-    /// What is known of the store, or found out within [`READY_TIME_MAX`]. `None`: no answer.
-    async fn ask(api: &Arc<Api>, writes: bool) -> Option<Found> {
-        let mut answered = std::pin::pin!(api.probe.answered.notified());
-        answered.as_mut().enable();
-        if let Some(found) = api.probe.fresh() {
-            return Some(found);
-        }
-        if !api.probe.asking.swap(true, Ordering::SeqCst) {
-            let (asker, api) = (Arc::clone(api), Arc::clone(api));
-            let ask = async move {
-                // A commit that went well a moment ago says more than a probe.
-                let writes = writes || api.store.probe().await.inspect_err(note).is_ok();
-                let reads = api.store.ping().await.inspect_err(note).is_ok();
-                *api.probe.found.lock() = Some((Instant::now(), Found { writes, reads }));
-                api.probe.asking.store(false, Ordering::SeqCst);
-                api.probe.answered.notify_waiters();
-            };
-            tokio::spawn(contain("a probe of the store", ask, move |death| {
-                tracing::error!(stage = "commit", %death, "the next question asks anew");
-                asker.probe.asking.store(false, Ordering::SeqCst);
-            }));
-        }
-        let _ = tokio::time::timeout(READY_TIME_MAX, answered).await;
-        api.probe.fresh()
-    }
-}
-
-fn note(error: &Error) {
-    tracing::warn!(stage = "commit", %error, "a probe of the store failed");
-}
-
 /// Why commits are not taken, as far as their own outcomes say.
 fn commits(commits: &Commits) -> Option<&'static str> {
     if commits.under_way.is_some_and(|age| age > COMMIT_STALL_MAX) {
@@ -154,7 +90,7 @@ pub(super) async fn readyz(State(api): State<Arc<Api>>) -> Response {
     let outcomes = api.control.commits();
     let lately =
         outcomes.failing.is_none() && outcomes.last_success.is_some_and(|age| age < READY_KEPT);
-    let found = Probe::ask(&api, lately).await;
+    let found = api.probe.ask(&api.store, lately).await;
     let store = commits(&outcomes).or(match found {
         _ if lately => None,
         Some(found) => (!found.writes).then_some("a probe was not committed"),

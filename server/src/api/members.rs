@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 
 use super::asked::Asked;
 use super::caller::Caller;
-use super::change::{self, change};
+use super::change::change;
 use super::conversations::{self, MemberView, View};
 use super::problem::Problem;
 use super::request::{self, RoleName, Terms};
@@ -151,7 +151,7 @@ pub(super) async fn add(
         return Err(Problem::bad("users is empty; name at least one user"));
     }
     let role = wanted.role.map_or(Role::Member, Into::into);
-    change::shown(change(&api, &asked, &cid, Ask::Add { users, role }).await?)
+    conversations::answer(change(&api, &asked, &cid, Ask::Add { users, role }).await?)
 }
 
 /// A member's new role.
@@ -192,7 +192,7 @@ pub(super) async fn patch(
             let (conversation, _) = api.seen_by(&asked.caller, &cid).await?;
             Ok(conversations::shown(&conversation, None))
         }
-        changed => change::shown(changed),
+        changed => conversations::answer(changed),
     }
 }
 
@@ -219,7 +219,7 @@ pub(super) async fn remove(
     asked: Asked,
 ) -> Result<Response, Problem> {
     let users = vec![request::user_id(&user, "the path")?];
-    change::shown(change(&api, &asked, &cid, Ask::Remove { users }).await?)
+    conversations::answer(change(&api, &asked, &cid, Ask::Remove { users }).await?)
 }
 
 /// To whom.
@@ -253,5 +253,5 @@ pub(super) async fn transfer(
 ) -> Result<Response, Problem> {
     let wanted: Transfer = request::json(&asked.body)?;
     let to = request::user_id(&wanted.to, "to")?;
-    change::shown(change(&api, &asked, &cid, Ask::Transfer { to }).await?)
+    conversations::answer(change(&api, &asked, &cid, Ask::Transfer { to }).await?)
 }

@@ -11,6 +11,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::etag::of_stamp;
+use crate::limits::HTTP_BODY_BYTES_MAX;
 
 /// A refusal.
 #[derive(Debug, Serialize, ToSchema)]
@@ -174,6 +175,12 @@ impl Problem {
         // Rounded up: whoever waits as long as told is let through.
         let ms = u64::try_from(wait.as_micros().div_ceil(1000)).unwrap_or(u64::MAX).max(1);
         Self { retry_after_ms: Some(ms), ..Self::new(Kind::Throttled, detail) }
+    }
+
+    /// A body beyond the bound.
+    pub(crate) fn too_large() -> Self {
+        let detail = format!("a request's body has at most {HTTP_BODY_BYTES_MAX} bytes");
+        Self::new(Kind::TooLarge, detail)
     }
 
     /// `If-Match` names another state than `etag`, which is there now.

@@ -11,8 +11,8 @@ use godwit_core::ids::{DeviceId, Identity, UserId};
 use godwit_core::rate::{Buckets, Rate};
 use parking_lot::Mutex;
 
+use super::peer::Peer;
 use super::problem::Problem;
-use super::serve::Peer;
 use crate::limits::{
     LOGIN_ADDRESS_BURST, LOGIN_ADDRESS_INTERVAL, LOGIN_DEVICE_BURST, LOGIN_PLACES_MAX,
     LOGIN_USER_BURST, LOGIN_USER_INTERVAL, LOGIN_WRONG_BURST, LOGIN_WRONG_INTERVAL, RATE_KEYS_MAX,

@@ -13,7 +13,6 @@ use axum::{Extension, Router};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::asked::too_large;
 use super::document::{self, Document};
 use super::problem::{Kind, Problem};
 use super::rates::origin;
@@ -141,7 +140,7 @@ fn in_form(response: Response) -> Response {
     let ours = response.headers().get(header::CONTENT_TYPE) == Some(&json);
     match response.status() {
         _ if ours => response,
-        StatusCode::PAYLOAD_TOO_LARGE => too_large().into_response(),
+        StatusCode::PAYLOAD_TOO_LARGE => Problem::too_large().into_response(),
         StatusCode::METHOD_NOT_ALLOWED => {
             let allow = response.headers().get(header::ALLOW).cloned();
             let mut refused = Problem::new(Kind::MethodNotAllowed, "see /docs").into_response();

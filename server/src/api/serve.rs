@@ -10,7 +10,6 @@
 //! kept for a probe when all others are used up.
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
@@ -32,10 +31,6 @@ use crate::limits::{
 use crate::metrics::HTTP_TURNED_AWAY;
 use attend::House;
 use spare::Spare;
-
-/// Where a connection came from, for the handlers.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Peer(pub(crate) SocketAddr);
 
 /// A bound address of HTTP.
 #[derive(Debug)]

@@ -7,7 +7,7 @@ use std::path::Path;
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, JwkSet, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey};
 
-use super::EMBEDDED_ISSUER;
+use super::claims::EMBEDDED_ISSUER;
 use super::keyring::EmbeddedKey;
 use crate::config;
 use crate::failure::{Failure, Result};

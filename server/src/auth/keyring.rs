@@ -13,10 +13,9 @@ use std::time::Duration;
 use godwit_core::ids::{DeviceId, Identity};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, encode};
 
+use super::claims::{AUDIENCE, Acl, Audience, Claims, EMBEDDED_ISSUER, number_of_ms};
 use super::lines::{self, Line, Place, Secrets, Wrong};
 pub(crate) use super::operators::AdminToken;
-use super::token::{Acl, Audience, Claims};
-use super::{EMBEDDED_ISSUER, token};
 use crate::clock;
 use crate::config::Config;
 use crate::failure::{Failure, Result};
@@ -151,10 +150,10 @@ impl EmbeddedKey {
             iss: Some(EMBEDDED_ISSUER.to_owned()),
             sub: identity.user.to_string(),
             dev: identity.device.to_string(),
-            aud: Audience::One(token::AUDIENCE.to_owned()),
+            aud: Audience::One(AUDIENCE.to_owned()),
             exp: exp_s.into(),
             nbf: None,
-            iat: Some(token::number_of_ms(now_ms)),
+            iat: Some(number_of_ms(now_ms)),
             acl,
         };
         let defect = || Failure::new("the token cannot be signed", "This is a defect.");

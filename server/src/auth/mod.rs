@@ -14,6 +14,7 @@ use godwit_core::ids::Identity;
 use godwit_core::people::Revocation;
 use parking_lot::RwLock;
 
+pub(crate) mod claims;
 pub(crate) mod filter;
 mod issuer;
 pub(crate) mod keyring;
@@ -29,14 +30,12 @@ pub(crate) mod watch;
 use crate::audit::{Act, Audit};
 use crate::failure::Result;
 use crate::{clock, config};
+pub(crate) use claims::EMBEDDED_ISSUER;
 use issuer::Issuer;
 use keyring::EmbeddedKey;
 use revoked::Revoked;
 use token::{Refused, Times, Verified};
 use topics::Rules;
-
-/// The embedded issuer's name, as its tokens' `iss`.
-pub(crate) const EMBEDDED_ISSUER: &str = "godwit";
 
 /// Characters of a claimed client id in the audit trail: a true one has at most 129.
 const CLAIMED_CHARS_MAX: usize = 130;

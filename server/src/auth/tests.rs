@@ -345,7 +345,7 @@ fn open_mode_lets_anyone_in_but_no_wrong_token() {
 fn what_is_minted_is_believed() {
     let door = door(false);
     let who: Identity = "bob:laptop".parse().unwrap();
-    let acl = token::Acl { publish: vec!["a/#".into()], subscribe: vec![] };
+    let acl = claims::Acl { publish: vec!["a/#".into()], subscribe: vec![] };
     let ttl = Duration::from_secs(90);
     let minted = door.embedded.mint(&who, ttl, Some(acl), NOW_S * 1000).unwrap();
     let verified = door.door.verify(minted.expose().as_bytes()).unwrap();

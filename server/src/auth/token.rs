@@ -4,14 +4,11 @@ use std::time::Duration;
 
 use godwit_core::ids::{DeviceId, Identity, UserId};
 use jsonwebtoken::{Header, Validation, decode, decode_header};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
-use super::EMBEDDED_ISSUER;
+use super::claims::{AUDIENCE, Claims, EMBEDDED_ISSUER};
 use super::filter::is_valid;
 use super::issuer::Issuer;
-
-/// The one audience of tokens for Godwit.
-pub(crate) const AUDIENCE: &str = "godwit";
 
 /// Bytes of a token; a longer one is refused unread. The `acl` claim is what makes tokens long.
 const TOKEN_BYTES_MAX: usize = 8 * 1024;
@@ -51,41 +48,6 @@ pub(crate) struct Times {
     pub(crate) leeway: Duration,
     /// How far ahead `exp` may be.
     pub(crate) age_max: Duration,
-}
-
-/// The claims as they travel.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Claims {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) iss: Option<String>,
-    pub(crate) sub: String,
-    pub(crate) dev: String,
-    pub(crate) aud: Audience,
-    /// Seconds since 1970; RFC 7519 allows fractions.
-    pub(crate) exp: serde_json::Number,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) nbf: Option<serde_json::Number>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) iat: Option<serde_json::Number>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) acl: Option<Acl>,
-}
-
-/// One audience, or several.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(untagged)]
-pub(crate) enum Audience {
-    One(String),
-    Many(Vec<String>),
-}
-
-/// The `acl` claim.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Acl {
-    #[serde(default, rename = "pub", skip_serializing_if = "Vec::is_empty")]
-    pub(crate) publish: Vec<String>,
-    #[serde(default, rename = "sub", skip_serializing_if = "Vec::is_empty")]
-    pub(crate) subscribe: Vec<String>,
 }
 
 /// The issuer that a token names, before anything of it is believed.
@@ -227,14 +189,6 @@ fn filters(list: Vec<String>) -> Result<Vec<String>, Refused> {
     Ok(list.into_iter().filter(|f| is_valid(f) && !f.starts_with('$')).collect())
 }
 
-/// A time as a claim, exact to the millisecond: RFC 7519 allows fractions of a second.
-pub(crate) fn number_of_ms(ms: u64) -> serde_json::Number {
-    // Exact below 2^53, which is 285,000 years from now.
-    #[allow(clippy::cast_precision_loss)]
-    let seconds = ms as f64 / 1000.0;
-    serde_json::Number::from_f64(seconds).unwrap_or_else(|| (ms / 1000).into())
-}
-
 /// Seconds since 1970, whole or not, as milliseconds, rounded down. `None`: negative.
 fn numeric_date(number: &serde_json::Number) -> Option<u64> {
     if let Some(seconds) = number.as_u64() {
@@ -260,7 +214,7 @@ mod tests {
     proptest! {
         #[test]
         fn milliseconds_come_back(ms in 0_u64..10_000_000_000_000) {
-            let number = number_of_ms(ms);
+            let number = super::super::claims::number_of_ms(ms);
             let text = serde_json::to_string(&number).unwrap();
             let read: serde_json::Number = serde_json::from_str(&text).unwrap();
             prop_assert_eq!(numeric_date(&read), Some(ms));

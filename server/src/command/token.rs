@@ -3,8 +3,8 @@
 use godwit_core::ids::Identity;
 
 use super::{load, out};
+use crate::auth::claims::Acl;
 use crate::auth::keyring::{self, EmbeddedKey};
-use crate::auth::token::Acl;
 use crate::cli::Token;
 use crate::clock;
 use crate::config::span;

@@ -3,6 +3,7 @@
 
 mod asyncapi;
 mod bounds;
+mod circles;
 mod deny;
 mod imports;
 mod links;

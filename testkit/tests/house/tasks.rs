@@ -17,8 +17,8 @@ const SEEN: [(&str, &str, &str); 13] = [
     ("server/src/api/change.rs", "spawn(change)", "the request waits for it, and is told"),
     ("server/src/api/serve.rs", "attend::run(", "a connection: its socket is closed with it"),
     (
-        "server/src/metrics.rs",
-        "process::sample",
+        "server/src/process.rs",
+        "spawn_blocking(sample)",
         "a look at the process: the next one is a second later",
     ),
     ("server/src/lease.rs", "beat(self", "`Kept::lost` sees it, and the process ends"),

@@ -22,8 +22,8 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use super::super::asked::too_large;
-use super::Peer;
+use super::super::peer::Peer;
+use super::super::problem::Problem;
 use super::guarded::{Guarded, Watched};
 use crate::limits::{
     HTTP_BODY_BYTES_MAX, HTTP_BUFFER_BYTES, HTTP_HEADER_TIME_MAX, HTTP_SCARCE_TIME_MAX,
@@ -147,7 +147,7 @@ async fn answer(
     };
     let declared = request.body().size_hint().exact();
     if declared.is_some_and(|bytes| usize::try_from(bytes).is_ok_and(|bytes| bytes > max)) {
-        return Ok(too_large().into_response());
+        return Ok(Problem::too_large().into_response());
     }
     let mut request = request.map(|body| Body::new(Watched::new(body, Arc::clone(held), max)));
     request.extensions_mut().insert(ConnectInfo(peer));

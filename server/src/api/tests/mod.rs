@@ -1,12 +1,13 @@
 //! REST over a real socket, the real bridge and a real SQLite store. One file a resource.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use godwit_bridge::{Bridge, Ports};
 use godwit_bus::InProcess;
-use godwit_core::bus::{Announcement, Cut, Listen, Signal};
+use godwit_core::bus::{Announce, Announcement, Cut, Listen, Signal};
 use godwit_core::commit::{Act, Fate, Send, SendKey};
 use godwit_core::ids::{Identity, MessageId};
 use godwit_core::policy::Policy;
@@ -19,7 +20,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
 use super::*;
-use crate::auth::keyring::EmbeddedKey;
+use crate::audit::Audit;
+use crate::auth::Doorkeeper;
+use crate::auth::keyring::{AdminToken, EmbeddedKey};
+use crate::auth::watch::Watch;
 use crate::config::Config;
 use crate::store::{Opened, Pending};
 use crate::testing::Dir;
@@ -146,7 +150,7 @@ impl World {
             accounts: Accounts::new(&config, &key),
             rates: Rates::new(config.limits.requests_per_s),
             metrics: PrometheusBuilder::new().build_recorder().handle(),
-            probe: Probe::default(),
+            probe: Arc::default(),
             serving: AtomicBool::new(true),
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
