@@ -12,7 +12,8 @@ use godwit_core::ids::ConversationId;
 
 use crate::fate::About;
 use crate::ingest::Draft;
-use crate::session::{ASK_AGAIN, DeviceSession};
+use crate::retry::ASK_AGAIN;
+use crate::session::DeviceSession;
 use crate::{limits, rates};
 
 /// A send that waits.

@@ -1,10 +1,8 @@
 //! What one device reads: its mounted subscriptions and the places where it lags. No I/O.
 
 use std::collections::BTreeMap;
-use std::num::NonZeroU32;
 
-use godwit_core::cursor::{Feed, Subscription};
-use godwit_core::edge::Qos;
+use godwit_core::cursor::Feed;
 use godwit_core::ids::{ConversationId, Seq, UserId};
 use godwit_core::presence::Declared;
 use godwit_proto::conversation::v1 as wire;
@@ -12,27 +10,7 @@ use godwit_proto::conversation::v1 as wire;
 use crate::mounted::{Full, Mounted};
 use crate::stance::Stance;
 use crate::topic::Target;
-
-/// How a device wants what it gets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Wish {
-    pub(crate) qos: Qos,
-    /// Not its own bodies (MQTT 5).
-    pub(crate) no_local: bool,
-    pub(crate) identifier: Option<NonZeroU32>,
-}
-
-impl Wish {
-    /// From MQTT's subscription options.
-    pub(crate) fn of(subscription: &Subscription) -> Self {
-        let qos = if subscription.options & 0b11 == 0 { Qos::AtMostOnce } else { Qos::AtLeastOnce };
-        Self {
-            qos,
-            no_local: subscription.options & 0b100 != 0,
-            identifier: subscription.identifier.and_then(NonZeroU32::new),
-        }
-    }
-}
+use crate::wish::Wish;
 
 /// A log in which the device lags: it is read from the store, not pushed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,7 +48,7 @@ pub(crate) struct Feeds {
     /// A task reads logs for the device.
     pub(crate) pulling: bool,
     /// What the device is told beside logs.
-    pub(crate) told: crate::told::Places,
+    pub(crate) told: crate::places::Places,
     /// Deliveries with a mark that are not confirmed.
     pub(crate) unconfirmed: usize,
     /// Words on `p` that are being looked up.
@@ -275,6 +253,7 @@ impl Feeds {
 mod tests {
     use super::*;
     use godwit_core::cursor::Scope;
+    use godwit_core::edge::Qos;
 
     const A: ConversationId = ConversationId([1; 16]);
     const B: ConversationId = ConversationId([2; 16]);

@@ -1,8 +1,5 @@
 //! Stage 3: a publish becomes a validated send, or is refused with a reason.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use bytes::Bytes;
 use godwit_core::commit::{Act, Send, SendKey};
 use godwit_core::edge::{Code, Message, Outcome};
@@ -12,36 +9,7 @@ use godwit_core::limits::MENTIONS_MAX;
 use godwit_proto::conversation::v1 as wire;
 use prost::Message as _;
 
-/// Milliseconds since 1970.
-pub(crate) fn now_ms() -> u64 {
-    let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// Makes message ids: UUID version 7, with a counter and random bits drawn once per process.
-#[derive(Debug)]
-pub(crate) struct MessageIds {
-    process: u64,
-    next: AtomicU64,
-}
-
-impl MessageIds {
-    /// `process`: random bits that set this process apart.
-    pub(crate) fn new(process: u64) -> Self {
-        Self { process, next: AtomicU64::new(process.rotate_left(32) & 0xffff_ffff) }
-    }
-
-    /// 48 bits of time, 4 of version, 12 and 30 of a counter, 2 of variant, 32 of the process.
-    pub(crate) fn next(&self, time_ms: u64) -> MessageId {
-        let count = self.next.fetch_add(1, Ordering::Relaxed);
-        let high = (time_ms << 16) | 0x7000 | ((count >> 30) & 0x0fff);
-        let low = (0b10 << 62) | ((count & 0x3fff_ffff) << 32) | (self.process & 0xffff_ffff);
-        let mut bytes = [0; 16];
-        bytes[..8].copy_from_slice(&high.to_be_bytes());
-        bytes[8..].copy_from_slice(&low.to_be_bytes());
-        MessageId(bytes)
-    }
-}
+use crate::clock::{MessageIds, now_ms};
 
 /// What a publish brings besides its conversation.
 #[derive(Debug)]

@@ -8,16 +8,16 @@ use godwit_core::tasks::Supervisor;
 use tokio::sync::Semaphore;
 
 use crate::acquainted::Acquainted;
+use crate::clock::MessageIds;
 use crate::committer::Committer;
 use crate::cursors::Cursors;
 use crate::directory::Directory;
-use crate::events::Events;
-use crate::ingest::MessageIds;
 use crate::large::Large;
 use crate::notices::Notices;
 use crate::online::Online;
 use crate::openings::Openings;
 use crate::options::Options;
+use crate::outbox::Events;
 use crate::people::People;
 use crate::presence::Presences;
 use crate::rates::Rates;

@@ -21,7 +21,7 @@ use crate::inner::Inner;
 use crate::pace::Pace;
 use crate::session::DeviceSession;
 use crate::wire::Rendered;
-use crate::{ingest, limits, metrics};
+use crate::{clock, limits, metrics};
 
 /// Part of a log, on its way to the devices of a large group.
 pub(crate) struct Job {
@@ -162,7 +162,7 @@ async fn give_out(inner: &Arc<Inner>, mut job: Job) {
 }
 
 async fn fan_out(inner: &Inner, job: &Job) {
-    let now_ms = ingest::now_ms();
+    let now_ms = clock::now_ms();
     let (rendered, seq) = match &job.what {
         What::Entry(entry) => (Some(Rendered::new(entry, now_ms)), entry.seq),
         What::Gap(_, to) => (None, *to),

@@ -37,10 +37,12 @@
 //! ones (a lane's turn, the receipts' turn) are, on purpose.
 
 mod acquainted;
+mod clock;
 mod committer;
 mod control;
 mod cursors;
 mod delay;
+mod deliver;
 mod direct;
 mod directory;
 mod drain;
@@ -60,8 +62,10 @@ mod offers;
 mod online;
 mod openings;
 mod options;
+mod outbox;
 mod pace;
 mod people;
+mod places;
 mod presence;
 mod pull;
 mod pulse;
@@ -81,6 +85,7 @@ mod topic;
 mod typing;
 mod watch;
 mod wire;
+mod wish;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -110,9 +115,10 @@ pub fn describe_metrics() {
     metrics::describe();
 }
 
-use crate::feeds::{Feeds, Wish};
+use crate::feeds::Feeds;
 use crate::inner::Inner;
 use crate::session::DeviceSession;
+use crate::wish::Wish;
 
 /// What the bridge stands on.
 #[derive(Clone)]
@@ -166,7 +172,7 @@ impl Bridge {
         let inner = Arc::new(Inner {
             directory: directory::Directory::new(Arc::clone(&store), options.large_group_members),
             options,
-            ids: ingest::MessageIds::new(process),
+            ids: clock::MessageIds::new(process),
             online: online::Online::new(),
             openings: openings::Openings::start(&store, &cursors, &supervisor),
             committer,
@@ -183,7 +189,7 @@ impl Bridge {
             receipts,
             teller,
             pulls: Semaphore::new(limits::PULLS_MAX),
-            events: events::Events::new(stream, process),
+            events: outbox::Events::new(Arc::clone(&store), stream, process),
             supervisor,
             store,
         });
@@ -193,9 +199,10 @@ impl Bridge {
         let mut clocks = vec![typing::start(&inner), acquainted::start(&inner)];
         clocks.extend(presence::start(&inner));
         clocks.extend([large::start(&inner), notices::start(&inner)]);
-        let follow = events::follow(Arc::clone(&inner));
+        let line = Arc::new(events::Line::default());
+        let follow = events::follow(Arc::clone(&inner), Arc::clone(&line));
         clocks.push(tokio::spawn(inner.supervisor.watch("events of the outbox", follow)));
-        let heal = events::heal(Arc::clone(&inner));
+        let heal = events::heal(Arc::clone(&inner), line);
         clocks.push(tokio::spawn(inner.supervisor.watch("healing", heal)));
         Arc::new(Self { inner, lanes: Mutex::new(lanes), noting, clocks: Mutex::new(clocks) })
     }
@@ -255,7 +262,7 @@ impl Bridge {
             device: link.identity().clone(),
             clean: begin.clean,
             expiry_s: begin.expiry_s,
-            time_ms: ingest::now_ms(),
+            time_ms: clock::now_ms(),
         };
         // Without anything to resume or to keep, no connect waits for the store, so sockets open
         // also while it is away.

@@ -20,7 +20,7 @@ use crate::inner::Inner;
 use crate::large::What;
 use crate::session::DeviceSession;
 use crate::wire::Rendered;
-use crate::{events, ingest, limits, metrics, retry, route};
+use crate::{clock, deliver, limits, metrics, retry};
 
 /// What the next entry needs before it can go out.
 enum Need {
@@ -82,7 +82,7 @@ fn go_on(inner: &Arc<Inner>, route: &Arc<Mutex<Route>>) -> Need {
                 };
                 if let Some(next) = state.pop() {
                     let entry = &next.announcement.entry;
-                    route::deliver(inner, route, &mut state, &known, (entry, next.before));
+                    deliver::deliver(inner, route, &mut state, &known, (entry, next.before));
                 }
             }
             Some((seq, _)) => return Need::Between(routed, seq),
@@ -112,7 +112,7 @@ async fn begin(
     route: &Mutex<Route>,
     first: Seq,
 ) -> Result<bool, Error> {
-    let Some(lowest) = events::lowest(inner, id).await? else { return Ok(false) };
+    let Some(lowest) = inner.events.lowest(id).await? else { return Ok(false) };
     let lowest = lowest.map_or(first, |seq| seq.min(first));
     // Unless an event has said so meanwhile.
     route.lock().begin_below(lowest);
@@ -219,11 +219,11 @@ fn give_out(
     let (Some(first), Some(last)) = (page.entries.first(), page.entries.last()) else { return };
     let late = state.late;
     note_healed(late, page.entries.len());
-    let now_ms = ingest::now_ms();
+    let now_ms = clock::now_ms();
     let pooled = known.large || state.pooled > 0;
     for entry in &page.entries {
         state.routed = Some(entry.seq);
-        route::cut_removed(inner, known, entry);
+        deliver::cut_removed(inner, known, entry);
         if pooled {
             continue;
         }
@@ -240,7 +240,7 @@ fn give_out(
     }
     if pooled {
         let what = What::Gap(first.seq, last.seq);
-        route::pool(inner, route, state, known, first.conversation, what);
+        deliver::pool(inner, route, state, known, first.conversation, what);
     }
     state.late = late.filter(|late| late.upto > last.seq);
 }

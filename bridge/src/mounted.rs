@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use godwit_core::cursor::Feed;
 use godwit_core::ids::{ConversationId, UserId};
 
-use crate::feeds::Wish;
 use crate::topic::Target;
+use crate::wish::Wish;
 
 /// No more subscriptions are taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -15,12 +15,13 @@ use prost::Message as _;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
-use crate::feeds::{Feeds, Wish};
+use crate::feeds::Feeds;
 use crate::inner::Inner;
 use crate::pace::Pace;
 use crate::session::DeviceSession;
 use crate::stance::Tell;
 use crate::topic::Target;
+use crate::wish::Wish;
 use crate::{limits, metrics};
 
 /// Head notices that wait for their second to be over.

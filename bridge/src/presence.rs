@@ -20,7 +20,7 @@ use tokio::task::JoinHandle;
 use crate::inner::Inner;
 use crate::session::DeviceSession;
 use crate::watch::{self, Watch};
-use crate::{ingest, limits, metrics};
+use crate::{clock, limits, metrics};
 
 mod word;
 
@@ -106,7 +106,7 @@ pub(crate) fn opened(session: &DeviceSession) {
     let (inner, device) = (&session.inner, session.identity());
     let change = inner.presence.board.lock().connected(device, session.epoch);
     pass_on(inner, change);
-    inner.seen.device(device, ingest::now_ms(), Instant::now());
+    inner.seen.device(device, clock::now_ms(), Instant::now());
 }
 
 /// A device has said something of itself.
@@ -122,7 +122,7 @@ pub(crate) fn closed(session: &DeviceSession) {
     inner.presence.watch.leave(session);
     let now = Instant::now();
     let delay = inner.presence.offline_delay(inner, session.epoch);
-    let leave = Leave { due: now + delay, time_ms: ingest::now_ms() };
+    let leave = Leave { due: now + delay, time_ms: clock::now_ms() };
     let (change, sooner) = {
         let mut board = inner.presence.board.lock();
         let before = board.next_deadline();

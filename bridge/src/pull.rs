@@ -11,7 +11,7 @@ use godwit_core::store::{Page, Range};
 use crate::feeds::Lag;
 use crate::session::DeviceSession;
 use crate::wire::Rendered;
-use crate::{ingest, limits, metrics, retry};
+use crate::{clock, limits, metrics, retry};
 
 /// Starts reading for the device, unless a task does it already or nothing is to be read.
 pub(crate) fn start(session: &DeviceSession) {
@@ -88,7 +88,7 @@ async fn read(
 
 /// Gives out a page under the session's lock, unless the device was cut from the log meanwhile.
 fn give(session: &DeviceSession, feed: Feed, conversation: ConversationId, lag: Lag, page: &Page) {
-    let now_ms = ingest::now_ms();
+    let now_ms = clock::now_ms();
     let mut feeds = session.feeds.lock();
     if feeds.lag_of(feed, conversation).is_none_or(|now| now.next != lag.next) {
         return;

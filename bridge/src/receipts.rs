@@ -31,7 +31,8 @@ use tokio::sync::{Notify, oneshot};
 use crate::fate::{self, About};
 use crate::options::Options;
 use crate::people::People;
-use crate::session::{ASK_AGAIN, DeviceSession};
+use crate::retry::ASK_AGAIN;
+use crate::session::DeviceSession;
 
 pub(crate) use device::Device;
 pub(crate) use tell::{Teller, flush, signalled};

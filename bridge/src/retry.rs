@@ -7,6 +7,9 @@ use godwit_core::store::Error;
 
 use crate::{limits, metrics};
 
+/// How long a device should wait that asked for too much at once.
+pub(crate) const ASK_AGAIN: Duration = Duration::from_millis(500);
+
 /// Waits that double, with a bound.
 pub(crate) struct Backoff(Duration);
 
@@ -32,7 +35,7 @@ pub(crate) fn note(operation: &'static str, error: &Error) {
     };
     ::metrics::counter!(metrics::STORE_FAILURES, "operation" => operation, "kind" => kind)
         .increment(1);
-    let now_s = crate::ingest::now_ms() / 1000;
+    let now_s = crate::clock::now_ms() / 1000;
     if LAST_S.swap(now_s, Ordering::Relaxed) != now_s {
         match error {
             Error::Unavailable(_) => tracing::warn!(operation, %error, "waiting for the store"),

@@ -17,11 +17,14 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use crate::fate::{self, About, Waiting};
-use crate::feeds::{Feeds, Wish};
+use crate::feeds::Feeds;
 use crate::inner::Inner;
 use crate::topic::{self, Target, Up};
 use crate::wire::Rendered;
-use crate::{delay, ingest, limits, metrics, presence, pull, query, receipts, retry, told, typing};
+use crate::wish::Wish;
+use crate::{
+    clock, delay, ingest, limits, metrics, presence, pull, query, receipts, retry, told, typing,
+};
 
 /// A device's session above the broker.
 pub(crate) struct DeviceSession {
@@ -335,7 +338,7 @@ impl DeviceSession {
                 device: self.identity().clone(),
                 clean: false,
                 expiry_s,
-                time_ms: ingest::now_ms(),
+                time_ms: clock::now_ms(),
             })
         })
     }
@@ -447,6 +450,3 @@ pub(crate) async fn may_publish(inner: &Inner, who: &Identity, topic: &str) -> R
         }
     }
 }
-
-/// How long a device should wait that asked for too much at once.
-pub(crate) const ASK_AGAIN: Duration = Duration::from_millis(500);

@@ -7,9 +7,10 @@ use godwit_core::edge::{Code, Qos, SubscribeRequest};
 use godwit_core::ids::UserId;
 use godwit_core::store::Error;
 
-use crate::feeds::{Feeds, Wish};
+use crate::feeds::Feeds;
 use crate::session::DeviceSession;
 use crate::topic::{self, Target};
+use crate::wish::Wish;
 use crate::{acquainted, pull, retry, told};
 
 impl DeviceSession {

@@ -19,31 +19,6 @@ use crate::retry;
 use crate::session::DeviceSession;
 use crate::topic::Target;
 
-/// How far a device was told on each of the two feeds.
-#[derive(Debug, Default)]
-pub(crate) struct Places {
-    control: Place,
-    own: Place,
-}
-
-#[derive(Debug, Default)]
-struct Place {
-    /// Given out up to here; `None`: nothing yet on this connection.
-    after: Option<Seq>,
-    /// A task reads.
-    running: bool,
-    /// There is more than it may have read.
-    again: bool,
-    /// The queue was full.
-    stuck: bool,
-}
-
-impl Places {
-    fn of(&mut self, feed: Feed) -> &mut Place {
-        if feed == Feed::Own { &mut self.own } else { &mut self.control }
-    }
-}
-
 const fn target(feed: Feed) -> Target {
     match feed {
         Feed::Own => Target::Own,

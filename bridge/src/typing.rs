@@ -24,12 +24,15 @@ use tokio::task::JoinHandle;
 
 use crate::directory::Known;
 use crate::inner::Inner;
-use crate::session::{ASK_AGAIN, DeviceSession};
+use crate::retry::ASK_AGAIN;
+use crate::session::DeviceSession;
 use crate::{limits, retry};
 
+mod owed;
 mod tell;
 
-pub(crate) use tell::{News, Owed, flush, signalled};
+pub(crate) use owed::Owed;
+pub(crate) use tell::{News, flush, signalled};
 
 /// What devices have said while it is looked up whether they may, by connection and conversation.
 type Lines = HashMap<(Epoch, ConversationId), VecDeque<(Input, Ack)>>;

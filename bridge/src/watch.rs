@@ -17,12 +17,12 @@ use prost::Message as _;
 use tokio::sync::{Notify, Semaphore};
 
 use crate::directory::Known;
-use crate::feeds::Wish;
 use crate::inner::Inner;
 use crate::people::Person;
 use crate::rooms::{Full, Rooms};
 use crate::session::DeviceSession;
 use crate::topic::Target;
+use crate::wish::Wish;
 use crate::{limits, metrics, retry};
 
 /// A device with a conversation on screen.

@@ -12,7 +12,8 @@ use prost::Message as _;
 
 use crate::directory::Known;
 use crate::fate::{self, About};
-use crate::session::{ASK_AGAIN, DeviceSession};
+use crate::retry::ASK_AGAIN;
+use crate::session::DeviceSession;
 use crate::{limits, pull, retry, watch};
 
 /// What a device says of itself.

@@ -4,8 +4,8 @@ use godwit_core::ids::Seq;
 use godwit_core::store::{Page, Range};
 use godwit_proto::sync::v1 as wire;
 
-use super::{Refusal, conversation_id, member, page_limit, read_log};
-use crate::ingest;
+use super::refusal::{Refusal, conversation_id, member, page_limit, read_log};
+use crate::clock;
 use crate::session::DeviceSession;
 
 pub(super) async fn reply(
@@ -38,7 +38,7 @@ async fn history(
     };
     let limit = page_limit(request.limit);
     let (page, visible) = read_log(session, id, range, limit).await?;
-    let now_ms = ingest::now_ms();
+    let now_ms = clock::now_ms();
     Ok(wire::HistoryReply {
         conversation_id: request.conversation_id,
         entries: page.entries.iter().map(|e| crate::wire::entry_to_wire(e, now_ms)).collect(),

@@ -11,10 +11,11 @@ use godwit_proto::conversation::v1 as log_wire;
 use godwit_proto::inbox::v1 as wire;
 use wire::inbox_request::Ask;
 
-use super::{Refusal, conversation_id, left};
+use super::left;
+use super::refusal::{Refusal, conversation_id};
 use crate::session::DeviceSession;
 use crate::told;
-use crate::{ingest, limits};
+use crate::{clock, limits};
 
 pub(super) async fn reply(
     session: &DeviceSession,
@@ -39,7 +40,7 @@ pub(super) async fn reply(
 }
 
 async fn page(session: &DeviceSession, list: &wire::List) -> Result<wire::InboxReply, Refusal> {
-    let now_ms = ingest::now_ms();
+    let now_ms = clock::now_ms();
     let query = query(list, now_ms)?;
     let (user, store) = (&session.identity().user, session.inner.store.as_ref());
     let page = store.inbox(user, &query).await?;
@@ -114,7 +115,7 @@ async fn set_marks(
 ) -> Result<wire::InboxReply, Refusal> {
     let (user, store) = (&session.identity().user, session.inner.store.as_ref());
     let id = conversation_id(&set.conversation_id)?;
-    let now_ms = ingest::now_ms();
+    let now_ms = clock::now_ms();
     let change = MarksChange {
         muted_until_ms: set.muted_until_ms.map(|until| (until > 0).then_some(until)),
         archived: set.archived,

@@ -2,10 +2,28 @@
 
 use std::collections::VecDeque;
 
+use bytes::Bytes;
+use bytestring::ByteString;
 use godwit_core::edge::Ack;
+use godwit_proto::{group, inbox as inbox_wire, sync as sync_wire};
 
-use super::{ReplyTo, Request};
 use crate::limits;
+use crate::wish::Wish;
+
+/// Where a reply goes.
+pub(crate) struct ReplyTo {
+    pub(super) topic: ByteString,
+    pub(super) correlation_data: Option<Bytes>,
+    pub(super) wish: Wish,
+}
+
+/// A request, read.
+pub(crate) enum Request {
+    Sync(sync_wire::v1::SyncRequest),
+    History(sync_wire::v1::HistoryRequest),
+    Inbox(inbox_wire::v1::InboxRequest),
+    Groups(group::v1::GroupRequest),
+}
 
 /// A request that is to be answered.
 pub(crate) struct Asked {
@@ -70,7 +88,6 @@ impl Line {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::feeds::Wish;
     use godwit_core::edge::Qos;
     use godwit_proto::sync::v1::SyncRequest;
 

@@ -6,8 +6,8 @@ use godwit_core::ids::{ConversationId, Seq};
 use godwit_core::store::{Range, Store};
 use godwit_proto::sync::v1 as wire;
 
-use super::{Refusal, conversation_id, member, page_limit, read_log};
-use crate::ingest;
+use super::refusal::{Refusal, conversation_id, member, page_limit, read_log};
+use crate::clock;
 use crate::session::DeviceSession;
 
 pub(super) async fn reply(session: &DeviceSession, request: wire::SyncRequest) -> wire::SyncReply {
@@ -49,7 +49,7 @@ async fn sync(
         });
     }
     let (page, _) = read_log(session, id, Range::above(after), limit).await?;
-    let now_ms = ingest::now_ms();
+    let now_ms = clock::now_ms();
     Ok(wire::SyncReply {
         conversation_id: request.conversation_id,
         entries: page.entries.iter().map(|e| crate::wire::entry_to_wire(e, now_ms)).collect(),

@@ -176,7 +176,7 @@ fn telling(user: &UserId, device: Option<&DeviceId>, moved: &Moved) -> Telling {
     Telling {
         user: user.clone(),
         device: device.cloned(),
-        time_ms: crate::ingest::now_ms(),
+        time_ms: crate::clock::now_ms(),
         what: What::Read { conversation, seq },
     }
 }

@@ -10,11 +10,11 @@ use godwit_proto::presence::v1 as wire;
 use prost::Message as _;
 
 use crate::directory::Known;
-use crate::feeds::Wish;
 use crate::inner::Inner;
 use crate::session::DeviceSession;
 use crate::topic::Target;
-use crate::{limits, metrics, retry};
+use crate::wish::Wish;
+use crate::{metrics, retry};
 
 /// What the devices of the other members are told.
 #[derive(Debug, Clone)]
@@ -67,48 +67,19 @@ fn tell(inner: &Inner, known: &Known, news: &News) {
     ::metrics::counter!(metrics::TYPING).increment(told);
 }
 
-/// Ends of typing for which a device has had no room. Most devices never have one.
-#[derive(Debug, Default)]
-pub(crate) struct Owed(Vec<(ConversationId, u32)>);
-
-impl Owed {
-    fn told(&mut self, conversation: ConversationId, tag: u32, active: bool, sent: bool) {
-        if !self.0.is_empty() {
-            // The later word counts.
-            self.0.retain(|owed| *owed != (conversation, tag));
-        }
-        if !active && !sent {
-            if self.0.len() >= limits::STOPS_OWED_MAX {
-                self.0.remove(0);
-            }
-            self.0.push((conversation, tag));
-        }
-    }
-
-    /// Whether there is none.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// The user is no member there any more.
-    pub(crate) fn cut(&mut self, conversation: ConversationId) {
-        self.0.retain(|(id, _)| *id != conversation);
-    }
-}
-
 /// Tells a device of the ends that it had no room for, as far as it has now.
 pub(crate) fn flush(session: &DeviceSession) {
     let mut feeds = session.feeds.lock();
-    while let Some(&(conversation, tag)) = feeds.typists.0.first() {
+    while let Some((conversation, tag)) = feeds.typists.first() {
         if let Some(wish) = feeds.wish_topic(&Target::Typing(Scope::One(conversation))) {
             let wish = Wish { qos: Qos::AtMostOnce, ..wish };
             if session.send(render(conversation, tag, false), wish).is_err() {
                 return;
             }
         }
-        feeds.typists.0.remove(0);
+        feeds.typists.remove_first();
     }
-    feeds.typists = Owed::default();
+    feeds.typists = super::owed::Owed::default();
 }
 
 /// With a topic alias the packet has 8 bytes and the payload: at most 6 for a tag below 2^21.
@@ -125,26 +96,6 @@ fn render(conversation: ConversationId, tag: u32, active: bool) -> Arc<Message> 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn ends_are_owed_each_once_and_not_without_bound() {
-        let cid = |n: u8| ConversationId([n; 16]);
-        let mut owed = Owed::default();
-        owed.told(cid(1), 1, false, true);
-        owed.told(cid(1), 1, true, false);
-        assert!(owed.is_empty(), "a START may be lost: others come");
-        owed.told(cid(1), 1, false, false);
-        owed.told(cid(1), 1, false, false);
-        owed.told(cid(2), 1, false, false);
-        assert_eq!(owed.0, [(cid(1), 1), (cid(2), 1)]);
-        owed.told(cid(1), 1, true, true);
-        owed.cut(cid(2));
-        assert!(owed.is_empty());
-        for n in 0..=255 {
-            owed.told(cid(n), 1, false, false);
-        }
-        assert_eq!((owed.0.len(), owed.0.last()), (limits::STOPS_OWED_MAX, Some(&(cid(255), 1))));
-    }
 
     /// G10: fixed header 2, topic length 2, properties length 1, topic alias 3.
     const ALIASED_PACKET_BYTES: usize = 8;

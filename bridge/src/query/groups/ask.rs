@@ -11,7 +11,7 @@ use godwit_proto::conversation::v1 as log_wire;
 use godwit_proto::group::v1 as wire;
 use sha2::{Digest as _, Sha256};
 
-use super::super::Refusal;
+use super::super::refusal::Refusal;
 
 /// What is asked.
 #[derive(Debug)]

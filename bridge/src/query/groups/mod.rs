@@ -12,9 +12,9 @@ use godwit_core::people::Claim;
 use godwit_core::store::Error;
 use godwit_proto::group::v1 as wire;
 
-use super::{Refusal, conversation_id};
+use super::refusal::{Refusal, conversation_id};
 use crate::session::DeviceSession;
-use crate::{control, ingest};
+use crate::{clock, control};
 use ask::Asked;
 use view::Page;
 
@@ -113,7 +113,7 @@ async fn make(
     cmid: Option<ClientMessageId>,
     create: ask::Create,
 ) -> Result<wire::GroupReply, Refusal> {
-    let (inner, identity, time_ms) = (&session.inner, session.identity(), ingest::now_ms());
+    let (inner, identity, time_ms) = (&session.inner, session.identity(), clock::now_ms());
     if let Some(cmid) = &cmid {
         let (caller, asked) = (identity.to_string(), create.fingerprint());
         let text = SendKey::Change(cmid.clone()).to_stored();
@@ -141,7 +141,7 @@ async fn change(
     cmid: Option<ClientMessageId>,
     ask: Ask,
 ) -> Result<wire::GroupReply, Refusal> {
-    let (inner, identity, time_ms) = (&session.inner, session.identity(), ingest::now_ms());
+    let (inner, identity, time_ms) = (&session.inner, session.identity(), clock::now_ms());
     let message_id = inner.ids.next(time_ms);
     let request = ChangeRequest {
         conversation,

@@ -9,7 +9,7 @@ use godwit_core::store::Error;
 use godwit_proto::group::v1 as wire;
 
 use crate::inner::Inner;
-use crate::{ingest, limits};
+use crate::{clock, limits};
 
 /// Which of the members are shown.
 #[derive(Debug, Clone, Copy, Default)]
@@ -87,7 +87,7 @@ pub(super) async fn add_pins(
     group: &mut wire::Group,
 ) -> Result<(), Error> {
     let visible = conversation.member(user).map(|member| member.visible_seq).unwrap_or_default();
-    let now_ms = ingest::now_ms();
+    let now_ms = clock::now_ms();
     let pins = inner.store.pins(conversation.id, PINS_MAX).await?;
     // What stands before the join is not shown, neither is a pin of it.
     let seen = pins.iter().filter(|pin| pin.target.is_some_and(|target| target > visible));
