@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use godwit_core::conformance::damage::{Damage, Harm as _};
 use godwit_core::conformance::interleaving::{About, Command, PEOPLE, What, World};
+use godwit_core::conformance::walks::{self, Move};
 use godwit_core::inbox::MarksChange;
 use godwit_core::membership::Role;
 use proptest::collection::vec;
@@ -200,6 +201,32 @@ fn people_at_the_same_time_leave_one_log_that_replays() {
         world.replay_onto(second).await;
         world.counts()
     });
+}
+
+/// A walk through an inbox that moves between any two pages, with times of before and of later: each page
+/// is what the walk's model says, and nothing is skipped.
+#[test]
+fn a_walk_meets_everything_however_an_inbox_moves() {
+    let time = || prop_oneof![3 => 0..8u8, 1 => 100..200u8];
+    let moves = prop_oneof![
+        4 => time().prop_map(Move::Say),
+        2 => time().prop_map(Move::Pin),
+        1 => Just(Move::Unpin),
+        1 => Just(Move::React),
+    ];
+    let step = (1..5u32, vec((0..walks::CONVERSATIONS, moves), 0..5));
+    check(
+        vec(step, 1..8),
+        64,
+        &["say", "pin", "unpin", "react"],
+        &async |stores, number, steps| {
+            let mut counts = BTreeMap::new();
+            for name in walks::walk(&*stores.first, number, &steps).await {
+                *counts.entry(name.to_owned()).or_default() += 1;
+            }
+            counts
+        },
+    );
 }
 
 /// Values that are wrong beside a right log: the comparison that the properties rest on sees each.

@@ -11,6 +11,10 @@ use crate::membership::{ConversationKind, Role};
 use crate::port::Pending;
 use crate::receipt::{Cursors, Receipt, Report, Verdict};
 
+mod walk;
+
+pub use walk::{InboxCursor, Moment, Place};
+
 /// A user's own state of one conversation, seen by nobody else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Marks {
@@ -90,42 +94,13 @@ pub struct Item {
     pub marks: Marks,
 }
 
-/// Where a conversation stands in an inbox. The order: pinned first, then by activity, then by id, all
-/// falling.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
-    /// It is pinned.
-    pub pinned: bool,
-    /// When it was last active.
-    pub active_ms: u64,
-    /// Which one.
-    pub conversation: ConversationId,
-}
-
 impl Place {
-    /// Where an item stands now.
+    /// Where an item stands on a walk's first page.
     #[must_use]
     pub fn of(item: &Item) -> Self {
-        Self {
-            pinned: item.marks.pinned_ms.is_some(),
-            active_ms: item.active_ms,
-            conversation: item.conversation,
-        }
+        let (pinned, active_ms) = (item.marks.pinned_ms.is_some(), item.active_ms);
+        Self { stands: true, pinned, active_ms, conversation: item.conversation }
     }
-}
-
-/// A place between two pages of a walk through an inbox.
-///
-/// All pages of a walk see the order of one moment, so what moves up meanwhile is neither skipped nor
-/// met twice. Of what came later than [`InboxCursor::walk_ms`], the newest
-/// [`crate::limits::WALK_SCAN_MAX`] entries of a conversation are looked through for its activity of
-/// before; one that got more than these, or was made meanwhile, comes last.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct InboxCursor {
-    /// The last item of the page before, as it stood in that order.
-    pub place: Place,
-    /// The moment, milliseconds since 1970: the latest activity or pin when the walk began.
-    pub walk_ms: u64,
 }
 
 /// A page of an inbox.
@@ -138,28 +113,17 @@ pub struct InboxPage {
 }
 
 impl InboxPage {
-    /// The page of what a store has read for a query: items, and where they stand in the order of the
-    /// walk.
+    /// The page of what a store has read for a query at the moment `now`: items, and where they stand in
+    /// the walk.
     #[must_use]
-    pub fn of(query: &InboxQuery, rows: Vec<(Item, Place)>) -> Self {
+    pub fn of(query: &InboxQuery, rows: Vec<(Item, Place)>, now: Moment) -> Self {
         let full = query.only.is_none() && query.limit > 0 && rows.len() >= query.rows() as usize;
         let last = rows.last().filter(|_| full).map(|(_, place)| *place);
         let next = last.map(|place| {
-            let walk_ms = query.after.map_or_else(|| begun_ms(query, &rows), |after| after.walk_ms);
-            InboxCursor { place, walk_ms }
+            let moment = query.after.as_ref().map_or(now, |after| after.moment.clone());
+            InboxCursor { place, moment }
         });
         Self { items: rows.into_iter().map(|(item, _)| item).collect(), next }
-    }
-}
-
-/// The latest activity or pin of an inbox of which this is the first page: the first that is not pinned
-/// is the latest of all that are not. A page of pinned ones alone does not tell.
-fn begun_ms(query: &InboxQuery, rows: &[(Item, Place)]) -> u64 {
-    let moved = |(item, _): &(Item, Place)| item.active_ms.max(item.marks.pinned_ms.unwrap_or(0));
-    let newest = rows.iter().map(moved).max().unwrap_or(0);
-    match rows.last() {
-        Some((_, last)) if last.pinned => newest.max(query.now_ms),
-        _ => newest,
     }
 }
 
@@ -176,7 +140,7 @@ pub enum Shelf {
 }
 
 /// Which page of an inbox.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct InboxQuery {
     /// Which conversations.
     pub shelf: Shelf,
@@ -209,8 +173,8 @@ impl InboxQuery {
 
     /// The place after which the page begins; one conversation has none.
     #[must_use]
-    pub fn begin(&self) -> Option<InboxCursor> {
-        self.after.filter(|_| self.only.is_none())
+    pub fn begin(&self) -> Option<&InboxCursor> {
+        self.after.as_ref().filter(|_| self.only.is_none())
     }
 }
 

@@ -85,9 +85,9 @@ pub const INBOX_PAGE_MAX: u32 = 100;
 /// some of one's own that are older.
 pub const UNREAD_SCAN_MAX: u32 = 1000;
 
-/// Messages that are gone and lie below those: more of them count as unread. One costs an entry of an
-/// index.
-pub const UNREAD_GONE_MAX: u32 = 10_000;
+/// Below those, what is gone is counted by blocks of 1,024 places, a row each, and so many of them: ten
+/// million places. Of what lies deeper, gone messages count as unread.
+pub const UNREAD_BLOCKS_MAX: u32 = 10_000;
 
 /// Up to where the unread mentions of a conversation are counted: the newest. Each is looked up.
 pub const MENTIONS_COUNTED_MAX: u32 = 1000;
@@ -95,12 +95,15 @@ pub const MENTIONS_COUNTED_MAX: u32 = 1000;
 /// Conversations that a badge looks at: the newest ones. Some 100 ms of reading at the very worst.
 pub const BADGE_SCAN_MAX: u32 = 1000;
 
-/// [`UNREAD_SCAN_MAX`] of a badge, for each of its conversations.
-pub const BADGE_UNREAD_SCAN_MAX: u32 = 100;
+/// Entries that a badge looks through in all: [`UNREAD_SCAN_MAX`] of each conversation, as an item does,
+/// the newest conversations first. Where more are unread, those of the oldest are not looked through:
+/// messages of one's own there, and those that expired a moment ago, count as unread.
+pub const BADGE_ENTRIES_MAX: u32 = 100_000;
 
-/// Entries that came since a walk through an inbox began, looked through for a conversation's activity
-/// of before. A conversation with more comes last in the walk: it may be met twice, but is not skipped.
-pub const WALK_SCAN_MAX: u32 = 200;
+/// Transactions that were open when a walk through an inbox began, as its cursor carries them: 8 bytes
+/// each. Of more, what the later ones commit, and what came after them, counts as moved: it is met at the
+/// walk's end.
+pub const MOMENT_OPEN_MAX: usize = 64;
 
 /// Receipts in one report of a client. More are refused with 0x99.
 pub const RECEIPTS_MAX: usize = 1000;

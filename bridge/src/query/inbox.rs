@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use godwit_core::entry::Entry;
 use godwit_core::ids::ConversationId;
-use godwit_core::inbox::{Badge, InboxCursor, InboxQuery, Item, MarksChange, Place, Shelf};
-use godwit_core::limits::INBOX_PAGE_MAX;
+use godwit_core::inbox::{Badge, InboxCursor, InboxQuery, Item, MarksChange, Moment, Place, Shelf};
+use godwit_core::limits::{INBOX_PAGE_MAX, MOMENT_OPEN_MAX};
 use godwit_core::membership::ConversationKind;
 use godwit_core::notice::{Telling, What};
 use godwit_proto::conversation::v1 as log_wire;
@@ -78,15 +78,17 @@ fn query(list: &wire::List, now_ms: u64) -> Result<InboxQuery, Refusal> {
     Ok(InboxQuery { shelf, after: cursor_from_wire(&list.after)?, only, limit, now_ms })
 }
 
-/// A cursor on the wire: 1 byte pinned, 8 bytes activity, 8 bytes walk, 16 bytes conversation. Clients
-/// hand it back as it is.
+/// A cursor on the wire: 1 byte (0: stands, 1: pinned, 2: has moved), 8 bytes activity, 16 bytes
+/// conversation, 8 bytes of the moment, and 8 of each number that was open then. Clients hand it back as
+/// it is.
 fn cursor_to_wire(cursor: InboxCursor) -> Bytes {
-    let InboxCursor { place, walk_ms } = cursor;
-    let mut bytes = Vec::with_capacity(33);
-    bytes.push(u8::from(place.pinned));
+    let InboxCursor { place, moment } = cursor;
+    let mut bytes = Vec::with_capacity(33 + 8 * moment.open.len());
+    bytes.push(if place.stands { u8::from(place.pinned) } else { 2 });
     bytes.extend_from_slice(&place.active_ms.to_be_bytes());
-    bytes.extend_from_slice(&walk_ms.to_be_bytes());
     bytes.extend_from_slice(place.conversation.as_bytes());
+    bytes.extend_from_slice(&moment.end.to_be_bytes());
+    moment.open.iter().for_each(|number| bytes.extend_from_slice(&number.to_be_bytes()));
     bytes.into()
 }
 
@@ -95,14 +97,22 @@ fn cursor_from_wire(bytes: &[u8]) -> Result<Option<InboxCursor>, Refusal> {
         return Ok(None);
     }
     let read = || {
-        let (pinned, rest) = bytes.split_first()?;
+        let (how, rest) = bytes.split_first()?;
         let (active_ms, rest) = rest.split_first_chunk::<8>()?;
-        let (walk_ms, conversation) = rest.split_first_chunk::<8>()?;
-        let conversation = ConversationId::from_slice(conversation).ok()?;
+        let (conversation, rest) = rest.split_first_chunk::<16>()?;
+        let (end, rest) = rest.split_first_chunk::<8>()?;
+        let conversation = ConversationId(*conversation);
         let active_ms = u64::from_be_bytes(*active_ms);
-        let place = Place { pinned: *pinned == 1, active_ms, conversation };
-        let walk_ms = u64::from_be_bytes(*walk_ms);
-        (*pinned <= 1).then_some(InboxCursor { place, walk_ms })
+        let place = match how {
+            0 | 1 => Place { stands: true, pinned: *how == 1, active_ms, conversation },
+            2 => Place::moved(conversation),
+            _ => return None,
+        };
+        let (open, rest) = rest.as_chunks::<8>();
+        let open: Vec<u64> = open.iter().map(|number| u64::from_be_bytes(*number)).collect();
+        let moment = Moment { end: u64::from_be_bytes(*end), open };
+        let whole = rest.is_empty() && moment.open.len() <= MOMENT_OPEN_MAX;
+        whole.then_some(InboxCursor { place, moment })
     };
     let cursor = read();
     let wrong = "after: take it from InboxReply.next of the page before, or leave it out";
@@ -227,17 +237,20 @@ mod tests {
     #[test]
     fn cursors_come_back_and_others_are_refused() {
         let id = ConversationId([9; 16]);
-        for (pinned, active_ms) in [(false, 0), (true, 1_700_000_000_000), (true, u64::MAX)] {
-            let place = Place { pinned, active_ms, conversation: id };
-            let cursor = InboxCursor { place, walk_ms: active_ms / 2 };
-            assert_eq!(cursor_from_wire(&cursor_to_wire(cursor)), Ok(Some(cursor)));
+        let places = [(false, 0), (true, 1_700_000_000_000), (true, u64::MAX)]
+            .map(|(pinned, active_ms)| Place { stands: true, pinned, active_ms, conversation: id });
+        for (place, open) in places.into_iter().chain([Place::moved(id)]).zip([0, 1, 64, 3]) {
+            let moment = Moment { end: 1 << 40, open: (7..7 + open).collect() };
+            let cursor = InboxCursor { place, moment };
+            assert_eq!(cursor_from_wire(&cursor_to_wire(cursor.clone())), Ok(Some(cursor)));
         }
         assert_eq!(cursor_from_wire(b""), Ok(None));
-        let place = Place { pinned: true, active_ms: 5, conversation: id };
-        let good = cursor_to_wire(InboxCursor { place, walk_ms: 7 });
+        let cursor = |open| InboxCursor { place: places[1], moment: Moment { end: 7, open } };
+        let good = cursor_to_wire(cursor(vec![]));
+        let long = cursor_to_wire(cursor(vec![1; MOMENT_OPEN_MAX + 1]));
         let mut odd = good.to_vec();
-        odd[0] = 2;
-        for bad in [&good[..32], &[&good[..], b"x"].concat(), &odd, b"\0"] {
+        odd[0] = 3;
+        for bad in [&good[..32], &[&good[..], b"x"].concat(), &odd, &long, b"\0"] {
             assert!(cursor_from_wire(bad).is_err(), "{bad:?}");
         }
     }

@@ -123,7 +123,7 @@ pub async fn an_inbox_is_paged(store: &dyn Store) {
             assert!(page.items.len() <= limit as usize);
             read.extend(page.items);
             query.after = page.next;
-            if page.next.is_none() {
+            if query.after.is_none() {
                 break;
             }
         }

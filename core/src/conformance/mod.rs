@@ -28,6 +28,7 @@ pub mod sessions;
 pub mod support;
 pub mod unread;
 pub mod upkeep;
+pub mod walks;
 
 /// Makes a `#[tokio::test]` of every case.
 ///
@@ -155,9 +156,15 @@ macro_rules! store_conformance {
                 mentions_are_counted_up_to_a_bound
                 sending_reads_up_to_the_message
                 a_badge_is_the_sum_of_an_inbox
-                a_walk_neither_skips_nor_repeats
-                a_walk_over_much_traffic_skips_nothing
+                a_badge_looks_as_far_as_an_inbox
+                unread_above_very_many_gone_is_true
                 cursors_above_the_head_are_taken_back + harm
+            }
+            walks {
+                what_moves_during_a_walk_is_met_at_its_end
+                what_was_taken_in_before_a_walk_is_met
+                a_pin_of_before_a_walk_is_met
+                a_walk_of_before_a_restore_meets_all
             }
             receipts {
                 a_report_moves_cursors_forward_only

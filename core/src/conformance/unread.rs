@@ -1,14 +1,13 @@
-//! Unread and mentions over what can be read, the badge, what sending reads, and walks through an inbox
-//! that moves meanwhile.
+//! Unread and mentions over what can be read, the badge, and what sending reads.
 
 use super::damage::{Damage, Harm};
 use super::support::{
     NOW, about, cid, commit, commit_one, group, item, place_of, reached, report, say, send, user,
 };
 use crate::commit::{Act, Fate, ReadTo, Send};
-use crate::ids::{ConversationId, Seq};
+use crate::ids::Seq;
 use crate::inbox::{Badge, InboxQuery, MarksChange};
-use crate::limits::{MENTIONS_COUNTED_MAX, UNREAD_SCAN_MAX, WALK_SCAN_MAX};
+use crate::limits::{BATCH_SENDS_MAX, MENTIONS_COUNTED_MAX, UNREAD_SCAN_MAX};
 use crate::receipt::Cursors;
 use crate::store::{Prune, Store};
 
@@ -176,82 +175,50 @@ pub async fn a_badge_is_the_sum_of_an_inbox(store: &dyn Store) {
     assert_eq!(badge().await, Badge { unread: 0, mentions: 1, conversations: 1 });
 }
 
-/// Walks through alice's inbox, with something done after each page; what was met.
-async fn walk(store: &dyn Store, limit: u32, after_page: impl AsyncFn(u32)) -> Vec<ConversationId> {
-    let mut query = InboxQuery { limit, now_ms: NOW, ..InboxQuery::default() };
-    let mut met = Vec::new();
-    for page in 0..50 {
-        let read = store.inbox(&user("alice"), &query).await.unwrap();
-        assert!(read.items.len() <= limit as usize);
-        met.extend(read.items.iter().map(|item| item.conversation));
-        after_page(page).await;
-        query.after = read.next;
-        if read.next.is_none() {
-            return met;
-        }
-    }
-    panic!("the walk does not end: {met:?}");
-}
-
-/// What moves up between two pages, by a message or a pin, is neither skipped nor met twice: all pages
-/// of a walk see the order of its beginning.
-pub async fn a_walk_neither_skips_nor_repeats(store: &dyn Store) {
-    let say_at = async |number: u8, after_ms: u64| {
-        let key = format!("at-{after_ms}");
-        let send = Send { time_ms: NOW + after_ms, ..send(cid(number), "alice:d", &key) };
-        place_of(store, send).await;
+/// A badge looks as far into each conversation as its item does: what has expired, is gone or one's own
+/// is not unread in the one and unread in the other.
+pub async fn a_badge_looks_as_far_as_an_inbox(store: &dyn Store) {
+    group(store, cid(1), &["alice", "bob"]).await;
+    let said = |from: &str, key: String, expires_ms| Send {
+        expires_ms,
+        reads: false,
+        ..send(cid(1), from, &key)
     };
-    let pin = |at: Option<u64>| MarksChange { pinned_ms: Some(at), ..MarksChange::default() };
-    // Some without any entry.
-    for number in 1..=9u8 {
-        group(store, cid(number), &["alice"]).await;
-        if number > 3 {
-            say_at(number, u64::from(number)).await;
-        }
-    }
-    mark(store, "alice", 2, pin(Some(NOW + 3))).await;
-    let mut order: Vec<_> = [2, 9, 8, 7, 6, 5, 4, 3, 1].map(cid).to_vec();
-    for (limit, base_ms) in [(1, 100), (2, 200), (3, 300), (4, 400), (8, 500)] {
-        let met = walk(store, limit, async |page| {
-            // From the end of the list, its middle and its top, some twice.
-            let moves = [1u8, 9, 4, 1, 6, 3].into_iter().zip(0u64..);
-            for (number, nth) in moves.skip(page as usize).take(2) {
-                say_at(number, base_ms + u64::from(page) * 10 + nth).await;
-            }
-            if page == 0 {
-                mark(store, "alice", 5, pin(Some(NOW + base_ms + 90))).await;
-            }
-        })
-        .await;
-        assert_eq!(met, order, "in pages of {limit}");
-        mark(store, "alice", 5, pin(None)).await;
-        order = walk(store, 9, async |_| ()).await;
-        order.sort();
-        assert_eq!(order, (1..=9).map(cid).collect::<Vec<_>>());
-        order = walk(store, 9, async |_| ()).await;
-    }
+    let early: Vec<Send> = (0..40)
+        .map(|n| said("alice:d", format!("a{n}"), Some(NOW + 50)))
+        .chain((0..5).map(|n| said("bob:d", format!("b{n}"), None)))
+        .collect();
+    commit(store, &early).await;
+    say(store, cid(1), "alice:d", 300).await;
+    assert_eq!((counted(store, 0).await, counted(store, 60).await), ((340, 0), (300, 0)));
 }
 
-/// A conversation that gets more between two pages than is looked through is met all the same.
-pub async fn a_walk_over_much_traffic_skips_nothing(store: &dyn Store) {
-    for number in 1..=4u8 {
-        group(store, cid(number), &["alice"]).await;
-        let send = Send { time_ms: NOW + u64::from(number), ..send(cid(number), "alice:d", "a") };
-        place_of(store, send).await;
-    }
-    let mut met = walk(store, 2, async |page| {
-        let batch: Vec<Send> = (0..=WALK_SCAN_MAX)
-            .map(|n| send(cid(1), "alice:d", &format!("{page}-{n}")))
-            .map(|send| Send { time_ms: NOW + 1000, ..send })
-            .collect();
-        if page == 0 {
-            commit(store, &batch).await;
+/// However many messages are gone far below the head, they are not unread: also more than are counted
+/// one by one.
+pub async fn unread_above_very_many_gone_is_true(store: &dyn Store) {
+    group(store, cid(1), &["alice", "bob"]).await;
+    let said = |from: u32, count: u32, expires_ms: Option<u64>| {
+        let send = |n| Send { expires_ms, ..send(cid(1), "alice:d", &format!("m{n}")) };
+        (from..from + count).map(send).collect::<Vec<_>>()
+    };
+    // Some that stay, many that go, some that stay.
+    for (from, count, expires_ms) in
+        [(0, 7, None), (7, 11_000, Some(NOW + 5)), (11_007, 1_100, None)]
+    {
+        for batch in said(from, count, expires_ms).chunks(BATCH_SENDS_MAX) {
+            commit(store, batch).await;
         }
-    })
-    .await;
-    met.sort();
-    met.dedup();
-    assert_eq!(met, (1..=4).map(cid).collect::<Vec<_>>());
+    }
+    assert_eq!(counted(store, 0).await.0, 12_107);
+    let due = Prune { now_ms: NOW + 5, bodies_before_ms: None, rows_max: 3_000 };
+    while store.prune(due).await.unwrap().bodies > 0 {}
+    assert_eq!(counted(store, 5).await.0, 1_107);
+    // From any place on, at the borders of what is counted together and between them.
+    for (read, unread) in [(3, 1_104), (8, 1_100), (1_023, 1_100), (1_024, 1_100), (9_000, 1_100)] {
+        report(store, "bob", &[reached(cid(1), 0, read)]).await.unwrap();
+        assert_eq!(counted(store, 5).await.0, unread, "from {read} on");
+    }
+    assert_eq!(store.check_inboxes(None, 9, false).await.unwrap().differences, []);
 }
 
 /// Where a log has lost entries, cursors above its end are noticed, taken back and stay so, whether the

@@ -53,10 +53,8 @@ pub struct ItemColumns {
     pub pinned_ms: Option<i64>,
     /// See [`Marks::marked_unread`].
     pub marked_unread: bool,
-    /// It was pinned when the walk began.
-    pub place_pinned: bool,
-    /// When it had last been active when the walk began: milliseconds since 1970.
-    pub place_ms: i64,
+    /// It has not moved since the walk began.
+    pub stands: bool,
 }
 
 impl ItemColumns {
@@ -66,13 +64,9 @@ impl ItemColumns {
         self.delivered_seq.max(self.read_seq) > self.head_seq
     }
 
-    /// The item, and where it stands in the order of the walk.
+    /// The item, and where it stands in the walk.
     pub fn item(self) -> Result<(Item, Place), Error> {
-        let place = Place {
-            pinned: self.place_pinned,
-            active_ms: unsigned("activity", self.place_ms)?,
-            conversation: self.conversation,
-        };
+        let stands = self.stands;
         let head_seq = seq(self.head_seq)?;
         let item = Item {
             conversation: self.conversation,
@@ -96,6 +90,7 @@ impl ItemColumns {
             },
             marks: marks(self.muted_until_ms, self.archived, self.pinned_ms, self.marked_unread)?,
         };
+        let place = if stands { Place::of(&item) } else { Place::moved(item.conversation) };
         Ok((item, place))
     }
 }

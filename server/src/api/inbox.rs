@@ -5,7 +5,8 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{Path, State};
 use godwit_core::ids::{ConversationId, UserId};
-use godwit_core::inbox::{Badge, InboxCursor, InboxQuery, Item, MarksChange, Place, Shelf};
+use godwit_core::inbox::{Badge, InboxCursor, InboxQuery, Item, MarksChange, Moment, Place, Shelf};
+use godwit_core::limits::MOMENT_OPEN_MAX;
 use godwit_core::notice::{Telling, What};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -146,23 +147,31 @@ impl ItemView {
     }
 }
 
-/// A place between two pages, as text and back.
+/// A place between two pages, as text and back: how it stands (0, 1: pinned, 2: has moved), activity,
+/// conversation, the moment's end, and how far below it each number was that was open then.
 fn written(cursor: InboxCursor) -> String {
-    let InboxCursor { place, walk_ms } = cursor;
-    format!("{} {} {walk_ms} {}", u8::from(place.pinned), place.active_ms, place.conversation)
+    let InboxCursor { place, moment } = cursor;
+    let how = if place.stands { u8::from(place.pinned) } else { 2 };
+    let mut text = format!("{how} {} {} {}", place.active_ms, place.conversation, moment.end);
+    for number in moment.open {
+        text.push_str(&format!(" {}", moment.end.saturating_sub(number)));
+    }
+    text
 }
 
 fn read(text: &str) -> Option<InboxCursor> {
     let mut parts = text.split(' ');
-    let pinned = match parts.next()? {
-        "0" => false,
-        "1" => true,
+    let how = parts.next()?;
+    let (active_ms, conversation) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+    let place = match how {
+        "0" | "1" => Place { stands: true, pinned: how == "1", active_ms, conversation },
+        "2" => Place::moved(conversation),
         _ => return None,
     };
-    let (active_ms, walk_ms) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
-    let conversation = parts.next()?.parse().ok()?;
-    let place = Place { pinned, active_ms, conversation };
-    parts.next().is_none().then_some(InboxCursor { place, walk_ms })
+    let end: u64 = parts.next()?.parse().ok()?;
+    let open = parts.by_ref().take(MOMENT_OPEN_MAX);
+    let open = open.map(|below| end.checked_sub(below.parse().ok()?)).collect::<Option<_>>()?;
+    parts.next().is_none().then_some(InboxCursor { place, moment: Moment { end, open } })
 }
 
 /// The conversations of a user, pinned ones first, then by latest activity.
@@ -197,7 +206,7 @@ pub(super) async fn list(
     let now_ms = clock::now_ms();
     let query = InboxQuery { shelf, after, only: None, limit, now_ms };
     let page = api.store.inbox(&user, &query).await?;
-    let badge = match after {
+    let badge = match query.after {
         None => Some(api.store.badge(&user, now_ms).await?.into()),
         Some(_) => None,
     };
@@ -329,12 +338,22 @@ mod tests {
 
     #[test]
     fn cursors_come_back() {
-        let place = Place { pinned: true, active_ms: 7, conversation: ConversationId([9; 16]) };
-        let cursor = InboxCursor { place, walk_ms: 8 };
-        assert_eq!(read(&written(cursor)), Some(cursor));
-        for bad in
-            ["", "1", "1 7", "2 7 7 AAAAAAAAAAAAAAAAAAAAAA", "1 7 7 AAAAAAAAAAAAAAAAAAAAAA x"]
-        {
+        let id = ConversationId([9; 16]);
+        let stands = Place { stands: true, pinned: true, active_ms: 7, conversation: id };
+        for (place, open) in [(stands, vec![]), (Place::moved(id), vec![3, 80_000])] {
+            let cursor = InboxCursor { place, moment: Moment { end: 100_000, open } };
+            assert_eq!(read(&written(cursor.clone())), Some(cursor));
+        }
+        let long = format!("1 7 AAAAAAAAAAAAAAAAAAAAAA 9{}", " 1".repeat(MOMENT_OPEN_MAX + 1));
+        for bad in [
+            "",
+            "1",
+            "1 7 AAAAAAAAAAAAAAAAAAAAAA",
+            "3 7 AAAAAAAAAAAAAAAAAAAAAA 7",
+            "1 7 AAAAAAAAAAAAAAAAAAAAAA 7 x",
+            "1 7 AAAAAAAAAAAAAAAAAAAAAA 7 8",
+            &long,
+        ] {
             assert_eq!(read(bad), None, "{bad}");
         }
     }

@@ -2,10 +2,12 @@
 
 use godwit_core::entry::Entry;
 use godwit_core::ids::{ConversationId, UserId};
-use godwit_core::inbox::{Badge, Checked, InboxPage, InboxQuery, Inboxes, Marks, MarksChange};
+use godwit_core::inbox::{
+    Badge, Checked, InboxPage, InboxQuery, Inboxes, Marks, MarksChange, Moment,
+};
 use godwit_core::limits::{
-    BADGE_SCAN_MAX, BADGE_UNREAD_SCAN_MAX, MENTIONS_COUNTED_MAX, UNREAD_GONE_MAX, UNREAD_SCAN_MAX,
-    WALK_SCAN_MAX,
+    BADGE_ENTRIES_MAX, BADGE_SCAN_MAX, MENTIONS_COUNTED_MAX, MOMENT_OPEN_MAX, UNREAD_BLOCKS_MAX,
+    UNREAD_SCAN_MAX,
 };
 use godwit_core::receipt::{Receipt, Report, Verdict};
 use godwit_core::store::{Error, Pending};
@@ -73,8 +75,9 @@ struct Row {
     archived: bool,
     pinned_ms: Option<i64>,
     marked_unread: bool,
-    place_pinned: bool,
-    place_ms: i64,
+    stands: bool,
+    now_number: i64,
+    now_open: Option<Vec<i64>>,
     title: String,
     peer: Option<String>,
     members: i64,
@@ -96,7 +99,18 @@ struct Row {
     body: Option<Vec<u8>>,
 }
 
+/// So many open transactions are read: one more than are carried, to see that there are more.
+const OPEN_TOLD: i64 = MOMENT_OPEN_MAX as i64 + 1;
+
 impl Row {
+    /// When the page was read.
+    fn moment(&self) -> Result<Moment, Error> {
+        let open = self.now_open.iter().flatten();
+        let open =
+            open.map(|number| stored::unsigned("number", *number)).collect::<Result<_, _>>()?;
+        Ok(Moment::new(stored::unsigned("number", self.now_number)?, open))
+    }
+
     fn columns(mut self) -> Result<ItemColumns, Error> {
         let conversation = ConversationId(self.id.into_bytes());
         Ok(ItemColumns {
@@ -121,8 +135,7 @@ impl Row {
             archived: self.archived,
             pinned_ms: self.pinned_ms,
             marked_unread: self.marked_unread,
-            place_pinned: self.place_pinned,
-            place_ms: self.place_ms,
+            stands: self.stands,
         })
     }
 
@@ -158,6 +171,8 @@ async fn page(
     };
     let begin = query.begin();
     let place = begin.map(|begin| begin.place);
+    let open = begin.map_or(&[][..], |begin| &begin.moment.open);
+    let open: Vec<i64> = open.iter().map(|number| signed(*number)).collect();
     let rows = sqlx::query_file_as!(
         Row,
         "queries/inbox/page.sql",
@@ -165,25 +180,28 @@ async fn page(
         first,
         last,
         query.archived(),
+        place.map(|place| place.stands),
         place.map(|place| place.pinned),
         place.map(|place| signed(place.active_ms)),
         place.map(|place| column(place.conversation)),
         i64::from(query.rows()),
+        begin.map(|begin| signed(begin.moment.end)),
+        &open[..],
         i64::from(UNREAD_SCAN_MAX),
-        begin.map_or(i64::MAX, |begin| signed(begin.walk_ms)),
         signed(query.now_ms),
-        i64::from(UNREAD_GONE_MAX),
-        i64::from(WALK_SCAN_MAX),
-        i64::from(MENTIONS_COUNTED_MAX)
+        i64::from(UNREAD_BLOCKS_MAX),
+        i64::from(MENTIONS_COUNTED_MAX),
+        OPEN_TOLD
     )
     .fetch_all(&store.readers)
     .await
     .map_err(from_driver)?;
+    let now = rows.first().map_or_else(|| Ok(Moment::default()), Row::moment)?;
     let rows: Vec<ItemColumns> = rows.into_iter().map(Row::columns).collect::<Result<_, _>>()?;
     let ahead = rows.iter().filter(|row| row.is_ahead());
     mend(store, user, ahead.map(|row| column(row.conversation)).collect()).await?;
     let rows = rows.into_iter().map(ItemColumns::item).collect::<Result<_, _>>()?;
-    Ok(InboxPage::of(query, rows))
+    Ok(InboxPage::of(query, rows, now))
 }
 
 /// Takes cursors that stand above the end of their logs back to it.
@@ -207,8 +225,9 @@ async fn badge(store: &PostgresStore, user: &UserId, now_ms: u64) -> Result<Badg
         user.as_str(),
         signed(now_ms),
         i64::from(BADGE_SCAN_MAX),
-        i64::from(BADGE_UNREAD_SCAN_MAX),
-        i64::from(UNREAD_GONE_MAX),
+        i64::from(UNREAD_SCAN_MAX),
+        i64::from(BADGE_ENTRIES_MAX),
+        i64::from(UNREAD_BLOCKS_MAX),
         i64::from(MENTIONS_COUNTED_MAX)
     )
     .fetch_one(&store.readers)
@@ -244,6 +263,7 @@ async fn change_marks(
     };
     let after = change.apply(before);
     if after != before {
+        let moves = (after.archived, after.pinned_ms) != (before.archived, before.pinned_ms);
         sqlx::query_file!(
             "queries/inbox/put_marks.sql",
             id,
@@ -251,7 +271,8 @@ async fn change_marks(
             after.muted_until_ms.map(signed),
             after.archived,
             after.pinned_ms.map(signed),
-            after.marked_unread
+            after.marked_unread,
+            moves
         )
         .execute(&mut *tx)
         .await

@@ -6,11 +6,11 @@ use godwit_core::store::Error;
 use godwit_core::stored;
 use sqlx::{Sqlite, SqliteConnection, Transaction};
 
-use crate::SqliteStore;
 use crate::connect::Write;
 use crate::error::from_driver;
 use crate::limits::MENTION_DIFFERENCES_MAX;
 use crate::pack::Pack;
+use crate::{SqliteStore, moves};
 
 /// A conversation's own values, as stored and as its log says.
 struct HeadRow {
@@ -118,7 +118,8 @@ impl One {
         }
         if self.repair && self.told.len() > before {
             let (id, number, seq, ms) = (&self.id.0[..], row.counted, row.last_seq, row.last_ms);
-            sqlx::query_file!("queries/conversations/mend.sql", id, number, seq, ms)
+            let moved = moves::number(connection).await?;
+            sqlx::query_file!("queries/conversations/mend.sql", id, number, seq, ms, moved)
                 .execute(connection)
                 .await
                 .map_err(from_driver)?;

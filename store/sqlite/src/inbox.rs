@@ -2,10 +2,11 @@
 
 use godwit_core::entry::Entry;
 use godwit_core::ids::{ConversationId, UserId};
-use godwit_core::inbox::{Badge, Checked, InboxPage, InboxQuery, Inboxes, Marks, MarksChange};
+use godwit_core::inbox::{
+    Badge, Checked, InboxPage, InboxQuery, Inboxes, Marks, MarksChange, Moment,
+};
 use godwit_core::limits::{
-    BADGE_SCAN_MAX, BADGE_UNREAD_SCAN_MAX, MENTIONS_COUNTED_MAX, UNREAD_GONE_MAX, UNREAD_SCAN_MAX,
-    WALK_SCAN_MAX,
+    BADGE_ENTRIES_MAX, BADGE_SCAN_MAX, MENTIONS_COUNTED_MAX, UNREAD_BLOCKS_MAX, UNREAD_SCAN_MAX,
 };
 use godwit_core::receipt::{Receipt, Report, Verdict};
 use godwit_core::store::{Error, Pending};
@@ -13,7 +14,7 @@ use godwit_core::stored::{self, ABOVE_HEAD, EntryColumns, ItemColumns, marks, si
 
 use crate::SqliteStore;
 use crate::error::from_driver;
-use crate::{check, log, receipts};
+use crate::{check, log, moves, receipts};
 
 impl Inboxes for SqliteStore {
     fn inbox<'a>(&'a self, user: &'a UserId, query: &'a InboxQuery) -> Pending<'a, InboxPage> {
@@ -72,8 +73,8 @@ struct Row {
     archived: bool,
     pinned_ms: Option<i64>,
     marked_unread: bool,
-    place_pinned: bool,
-    place_ms: i64,
+    stands: bool,
+    now_number: i64,
     title: String,
     peer: Option<String>,
     members: i64,
@@ -104,10 +105,11 @@ async fn page(store: &SqliteStore, user: &UserId, query: &InboxQuery) -> Result<
         .only
         .map_or_else(|| (Vec::new(), vec![0xff; 17]), |id| (id.0.to_vec(), id.0.to_vec()));
     let (archived, begin) = (query.archived(), query.begin());
-    let after_pinned = begin.map(|begin| begin.place.pinned);
-    let after_ms = begin.map(|begin| signed(begin.place.active_ms));
-    let after_id = begin.map(|begin| begin.place.conversation.0.to_vec());
-    let walk_ms = begin.map_or(i64::MAX, |begin| signed(begin.walk_ms));
+    let place = begin.map(|begin| begin.place);
+    let (stands, pinned) = (place.map(|place| place.stands), place.map(|place| place.pinned));
+    let active_ms = place.map(|place| signed(place.active_ms));
+    let id = place.map(|place| place.conversation.0.to_vec());
+    let end = begin.map(|begin| signed(begin.moment.end));
     let now_ms = signed(query.now_ms);
     let rows = sqlx::query_file_as!(
         Row,
@@ -116,25 +118,27 @@ async fn page(store: &SqliteStore, user: &UserId, query: &InboxQuery) -> Result<
         lowest,
         highest,
         archived,
-        after_pinned,
-        after_ms,
-        after_id,
+        stands,
+        pinned,
+        active_ms,
+        id,
         limit,
+        end,
         UNREAD_SCAN_MAX,
-        walk_ms,
         now_ms,
-        UNREAD_GONE_MAX,
-        WALK_SCAN_MAX,
+        UNREAD_BLOCKS_MAX,
         MENTIONS_COUNTED_MAX
     )
     .fetch_all(&store.readers())
     .await
     .map_err(from_driver)?;
+    let number = rows.first().map_or(0, |row| row.now_number);
+    let now = Moment::new(stored::unsigned("number", number)?, Vec::new());
     let rows: Vec<ItemColumns> = rows.into_iter().map(Row::columns).collect::<Result<_, _>>()?;
     let ahead = rows.iter().filter(|row| row.is_ahead());
     mend(store, user, ahead.map(|row| row.conversation).collect()).await?;
     let rows = rows.into_iter().map(ItemColumns::item).collect::<Result<_, _>>()?;
-    Ok(InboxPage::of(query, rows))
+    Ok(InboxPage::of(query, rows, now))
 }
 
 /// Takes cursors that stand above the end of their logs back to it.
@@ -168,8 +172,9 @@ async fn badge(store: &SqliteStore, user: &UserId, now_ms: u64) -> Result<Badge,
         name,
         now_ms,
         BADGE_SCAN_MAX,
-        BADGE_UNREAD_SCAN_MAX,
-        UNREAD_GONE_MAX,
+        UNREAD_SCAN_MAX,
+        BADGE_ENTRIES_MAX,
+        UNREAD_BLOCKS_MAX,
         MENTIONS_COUNTED_MAX
     )
     .fetch_one(&store.readers())
@@ -207,8 +212,7 @@ impl Row {
             archived: self.archived,
             pinned_ms: self.pinned_ms,
             marked_unread: self.marked_unread,
-            place_pinned: self.place_pinned,
-            place_ms: self.place_ms,
+            stands: self.stands,
         })
     }
 
@@ -252,10 +256,21 @@ async fn change_marks(
     if after != before {
         let (muted, pinned) = (after.muted_until_ms.map(signed), after.pinned_ms.map(signed));
         let (archived, unread) = (after.archived, after.marked_unread);
-        sqlx::query_file!("queries/inbox/put_marks.sql", id, name, muted, archived, pinned, unread)
-            .execute(&mut *tx)
-            .await
-            .map_err(from_driver)?;
+        let moves = (after.archived, after.pinned_ms) != (before.archived, before.pinned_ms);
+        let moved = if moves { moves::number(&mut tx).await? } else { None };
+        sqlx::query_file!(
+            "queries/inbox/put_marks.sql",
+            id,
+            name,
+            muted,
+            archived,
+            pinned,
+            unread,
+            moved
+        )
+        .execute(&mut *tx)
+        .await
+        .map_err(from_driver)?;
         tx.commit().await?;
     }
     Ok(Some(after))

@@ -24,6 +24,7 @@ mod invitations;
 mod lease;
 mod limits;
 mod log;
+mod moves;
 mod notices;
 mod offers;
 mod pack;

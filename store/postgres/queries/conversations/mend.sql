@@ -3,7 +3,7 @@
 UPDATE conversations AS c
 SET
     number = w.counted, active_seq = w.last_seq, active_ms = w.last_ms,
-    group_version = c.group_version + 1
+    group_version = c.group_version + 1, moved = pg_current_xact_id()::text::bigint
 FROM (
     SELECT
         o.id,

@@ -1,11 +1,17 @@
 -- A page of a user's inbox: the user's conversations between $2 and $3 on a shelf ($4: archived or
--- not; null: both), after the place ($5, $6, $7; null: from the top), at most $8, in the order of the
--- moment $10: of a conversation that was active since, the last activity of before counts, looked for in
--- $13 entries. What costs more than a sorted row is read for the page alone.
+-- not; null: both), after the place ($5, $6, $7, $8; null: from the top), at most $9. A conversation or
+-- mark that moved since the walk began has a number from $10 on (null: this is the walk's first page) or
+-- one of $11, and stands at the walk's end. Numbers are those of transactions. One that was not given yet
+-- is of another cluster, from which these data were restored: as a conversation's it says nothing, as $10
+-- that everything has moved. What costs more than a sorted row is read for the page alone.
 -- Unread is a subtraction of numbers, less what nobody can read any more or the user has said: among
--- the newest $9 entries exactly at the moment $11, below them what is gone, at most $12. Mentions are
--- counted up to $14.
+-- the newest $12 entries exactly at the moment $13, below them what is gone, by blocks, at most $14.
+-- Mentions are counted up to $15. $16: open transactions that are told, and one more.
 -- LIMIT: see conversations/load; coalesce(left_seq, 0): see conversations/get.
+WITH now AS MATERIALIZED (
+    SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint AS number
+)
+
 SELECT
     p.id,
     p.kind,
@@ -22,8 +28,18 @@ SELECT
     p.archived AS "archived!",
     p.pinned_ms AS "pinned_ms?",
     p.marked_unread AS "marked_unread!",
-    p.place_pinned AS "place_pinned!",
-    p.place_ms AS "place_ms!",
+    p.stands AS "stands!",
+    (SELECT now.number FROM now) AS "now_number!",
+    CASE
+        WHEN $10::bigint IS NULL THEN ARRAY(
+            SELECT x.number
+            FROM (
+                SELECT pg_snapshot_xip(pg_current_snapshot())::text::bigint AS number
+            ) AS x
+            ORDER BY x.number
+            LIMIT $16
+        )
+    END AS "now_open?",
     coalesce(d.title, '') AS "title!",
     CASE
         WHEN p.kind = 1 THEN (
@@ -46,23 +62,36 @@ SELECT
     ) - (
         SELECT
             count(*) FILTER (
-                WHERE o.kind = 1 AND (o.sender = $1 OR o.body_gone OR o.expires_ms <= $11)
+                WHERE o.kind = 1 AND (o.sender = $1 OR o.body_gone OR o.expires_ms <= $13)
             )
         FROM (
             SELECT x.kind, x.sender, x.body_gone, x.expires_ms FROM messages AS x
             WHERE x.conversation_id = p.id AND x.seq > p.seen_seq
             ORDER BY x.seq DESC
-            LIMIT $9
+            LIMIT $12
         ) AS o
     ) - (
-        SELECT count(*)
+        SELECT count(*) FROM messages AS g
+        WHERE
+            g.conversation_id = p.id AND g.seq > p.seen_seq
+            AND g.seq <= least(p.head_seq - $12, (p.seen_seq / 1024 + 1) * 1024 - 1)
+            AND g.kind = 1 AND g.body_gone
+    ) - (
+        SELECT coalesce(sum(b.gone), 0)::bigint
         FROM (
-            SELECT FROM messages AS g
+            SELECT t.gone FROM gone_blocks AS t
             WHERE
-                g.conversation_id = p.id AND g.seq > p.seen_seq AND g.seq <= p.head_seq - $9
-                AND g.kind = 1 AND g.body_gone
-            LIMIT $12
-        ) AS gone
+                t.conversation_id = p.id AND t.block > p.seen_seq / 1024
+                AND t.block < (p.head_seq - $12 + 1) / 1024
+            ORDER BY t.block DESC
+            LIMIT $14
+        ) AS b
+    ) - (
+        SELECT count(*) FROM messages AS u
+        WHERE
+            u.conversation_id = p.id AND u.seq <= p.head_seq - $12
+            AND u.seq >= greatest(p.seen_seq / 1024 + 1, (p.head_seq - $12 + 1) / 1024) * 1024
+            AND u.kind = 1 AND u.body_gone
     ) AS "unread!",
     (
         SELECT count(*)
@@ -70,13 +99,13 @@ SELECT
             SELECT n.seq FROM mentions AS n
             WHERE n.conversation_id = p.id AND n.user_id = $1 AND n.seq > p.seen_seq
             ORDER BY n.seq DESC
-            LIMIT $14
+            LIMIT $15
         ) AS named
         CROSS JOIN LATERAL (
             SELECT FROM messages AS x
             WHERE
                 x.conversation_id = p.id AND x.seq = named.seq AND NOT x.body_gone
-                AND (x.expires_ms IS NULL OR x.expires_ms > $11)
+                AND (x.expires_ms IS NULL OR x.expires_ms > $13)
             LIMIT 1
         ) AS q
     ) AS "mentions!",
@@ -115,23 +144,13 @@ FROM (
             coalesce(i.archived, false) AS archived,
             i.pinned_ms,
             coalesce(i.marked_unread, false) AS marked_unread,
-            coalesce(i.pinned_ms <= $10, false) AS place_pinned,
-            CASE
-                WHEN c.active_ms <= $10 THEN c.active_ms
-                ELSE coalesce(
-                    (
-                        SELECT a.time_ms FROM messages AS a
-                        WHERE
-                            a.conversation_id = c.id AND a.seq < c.active_seq
-                            AND a.seq >= c.active_seq - $13
-                            AND a.kind IN (1, 2, 6) AND a.time_ms <= $10
-                        ORDER BY a.seq DESC
-                        LIMIT 1
-                    ),
-                    CASE WHEN c.created_ms <= $10 AND c.active_seq <= $13 THEN c.created_ms END,
-                    0
-                )
-            END AS place_ms
+            coalesce(
+                (c.moved < $10 OR c.moved >= (SELECT now.number FROM now))
+                AND coalesce(i.moved < $10 OR i.moved >= (SELECT now.number FROM now), true)
+                AND c.moved <> all($11::bigint []) AND coalesce(i.moved, 0) <> all($11)
+                AND $10 <= (SELECT now.number FROM now),
+                true
+            ) AS stands
         FROM members AS m
         INNER JOIN conversations AS c ON c.id = m.conversation_id
         LEFT JOIN inbox AS i ON i.conversation_id = m.conversation_id AND i.user_id = $1
@@ -141,9 +160,15 @@ FROM (
             AND ($4::boolean IS NULL OR coalesce(i.archived, false) = $4)
     ) AS s
     WHERE
-        $5::boolean IS NULL OR (s.place_pinned, s.place_ms, s.id) < ($5, $6::bigint, $7::uuid)
-    ORDER BY s.place_pinned DESC, s.place_ms DESC, s.id DESC
-    LIMIT $8
+        $5::boolean IS NULL
+        OR (
+            s.stands, s.stands AND s.pinned_ms IS NOT NULL,
+            CASE WHEN s.stands THEN s.active_ms ELSE 0 END, s.id
+        ) < ($5, $6::boolean, $7::bigint, $8::uuid)
+    ORDER BY
+        s.stands DESC, (s.stands AND s.pinned_ms IS NOT NULL) DESC,
+        CASE WHEN s.stands THEN s.active_ms ELSE 0 END DESC, s.id DESC
+    LIMIT $9
 ) AS p
 LEFT JOIN LATERAL (
     SELECT title FROM details
@@ -164,4 +189,6 @@ LEFT JOIN LATERAL (
     ORDER BY m.seq DESC
     LIMIT 1
 ) AS e ON true
-ORDER BY p.place_pinned DESC, p.place_ms DESC, p.id DESC
+ORDER BY
+    p.stands DESC, (p.stands AND p.pinned_ms IS NOT NULL) DESC,
+    CASE WHEN p.stands THEN p.active_ms ELSE 0 END DESC, p.id DESC

@@ -38,7 +38,11 @@ moved AS (
     UPDATE conversations AS c
     SET
         head_seq = h.head_seq, head_chain = h.head_chain, group_version = h.group_version,
-        number = h.number, active_seq = h.active_seq, active_ms = h.active_ms
+        number = h.number, active_seq = h.active_seq, active_ms = h.active_ms,
+        moved = CASE
+            WHEN h.active_seq = c.active_seq THEN c.moved
+            ELSE pg_current_xact_id()::text::bigint
+        END
     FROM heads AS h
     WHERE c.id = h.id AND (SELECT stands FROM verdict)
 ),

@@ -82,10 +82,11 @@ const PLANS: &[(&str, &str, &[&str])] = &[
     ),
     (
         include_str!("../../queries/inbox/page.sql"),
-        "text, uuid, uuid, boolean, boolean, bigint, uuid, bigint, bigint, bigint, bigint, bigint,
-         bigint, bigint",
+        "text, uuid, uuid, boolean, boolean, boolean, bigint, uuid, bigint, bigint, bigint[],
+         bigint, bigint, bigint, bigint, bigint",
         &[
             "messages_gone",
+            "gone_blocks_pk",
             "members_present_by_user",
             "conversations_pk",
             "inbox_pk",
@@ -97,9 +98,10 @@ const PLANS: &[(&str, &str, &[&str])] = &[
     ),
     (
         include_str!("../../queries/inbox/badge.sql"),
-        "text, bigint, bigint, bigint, bigint, bigint",
+        "text, bigint, bigint, bigint, bigint, bigint, bigint",
         &[
             "messages_gone",
+            "gone_blocks_pk",
             "members_present_by_user",
             "conversations_pk",
             "inbox_pk",

@@ -6,12 +6,12 @@ use godwit_core::change::Change;
 use godwit_core::commit::{Act, Fate, Send as SendRequest};
 use godwit_core::conformance::support::{
     NOW, about, accepted, add, change, checked_log, cid, commit, commit_one, direct, group, item,
-    keep, place_of, reached, remove, say, send, to, user,
+    keep, place_of, reached, remove, report, say, send, to, user,
 };
 use godwit_core::cursor::Feed;
 use godwit_core::entry::{Entry, EntryKind};
 use godwit_core::ids::Seq;
-use godwit_core::inbox::{Inboxes as _, MarksChange};
+use godwit_core::inbox::{InboxQuery, Inboxes as _, MarksChange};
 use godwit_core::people::People as _;
 use godwit_core::policy::Policy;
 use godwit_core::receipt::Report;
@@ -305,16 +305,62 @@ async fn a_report_does_not_take_back_what_a_commit_reads() {
     sqlx::raw_sql(AssertSqlSafe(row)).execute(&mut commit).await.unwrap();
     let store = crate::connect(url).await;
     let places = vec![reached(cid(1), 1, 0)];
-    let report = Report { user: user("bob"), places, lenient: true };
-    let report = tokio::spawn(async move { store.report(&[report]).await });
+    let asked = Report { user: user("bob"), places, lenient: true };
+    let asked = tokio::spawn(async move { store.report(&[asked]).await });
     let waiting = "SELECT 1 FROM pg_stat_activity \
                    WHERE datname = current_database() AND wait_event_type = 'Lock'";
     while sqlx::raw_sql(waiting).fetch_all(&mut watch).await.unwrap().is_empty() {
         tokio::time::sleep(std::time::Duration::from_millis(5)).await;
     }
     sqlx::raw_sql("COMMIT").execute(&mut commit).await.unwrap();
-    report.await.unwrap().unwrap();
+    asked.await.unwrap().unwrap();
     let shown = item(&fresh.store, "bob", cid(1)).await.unwrap();
     assert_eq!((shown.cursors.delivered, shown.cursors.read), (Seq(3), Seq(3)));
     assert_eq!(shown.unread, 0);
+}
+
+/// A commit that is under way in one process while a walk begins in another: it has its number, nobody
+/// sees it yet, and its message was taken in before others that the first page shows.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_walk_meets_what_was_under_way_when_it_began() {
+    let fresh = fresh().await;
+    for number in 1..=6 {
+        group(&fresh.store, cid(number), &["alice", "bob"]).await;
+        let time_ms = NOW + u64::from(number);
+        place_of(&fresh.store, SendRequest { time_ms, ..send(cid(number), "alice:d", "a") }).await;
+    }
+    report(&fresh.store, "alice", &[reached(cid(1), 1, 1)]).await.unwrap();
+    let url = fresh.database.url();
+    let connected = || async { PgConnection::connect(url).await.unwrap() };
+    let (mut hold, mut watch) = (connected().await, connected().await);
+    // The commit moves the head, and then waits for the row that says what its sender has read.
+    let row = format!(
+        "BEGIN; SELECT FROM inbox WHERE conversation_id = {} AND user_id = 'alice' FOR UPDATE",
+        uuid(cid(1))
+    );
+    sqlx::raw_sql(AssertSqlSafe(row)).execute(&mut hold).await.unwrap();
+    let other = crate::connect(url).await;
+    let late = SendRequest { time_ms: NOW + 5, reads: true, ..send(cid(1), "alice:d", "late") };
+    let late = tokio::spawn(async move { other.commit(&[late], &Policy::default()).await });
+    let waiting = "SELECT 1 FROM pg_stat_activity \
+                   WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    while sqlx::raw_sql(waiting).fetch_all(&mut watch).await.unwrap().is_empty() {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    let alice = user("alice");
+    let mut query = InboxQuery { limit: 2, ..InboxQuery::default() };
+    let page = fresh.inbox(&alice, &query).await.unwrap();
+    let mut met: Vec<_> = page.items.iter().map(|item| item.conversation).collect();
+    assert_eq!(met, [6, 5].map(cid));
+    query.after = page.next;
+    sqlx::raw_sql("COMMIT").execute(&mut hold).await.unwrap();
+    assert!(accepted(late.await.unwrap().unwrap().fates[0]).1 == Seq(2));
+    // The rest is asked of another process.
+    let other = crate::connect(url).await;
+    while query.after.is_some() {
+        let page = other.inbox(&alice, &query).await.unwrap();
+        met.extend(page.items.iter().map(|item| item.conversation));
+        query.after = page.next;
+    }
+    assert_eq!(met, [6, 5, 4, 3, 2, 1].map(cid));
 }

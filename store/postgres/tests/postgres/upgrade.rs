@@ -16,6 +16,10 @@ static MIGRATIONS: Migrator = sqlx::migrate!();
 
 /// Takes away what the migrations after the first have added.
 const DOWN: &str = "
+    DROP TRIGGER messages_gone_counted ON messages;
+    DROP FUNCTION count_gone;
+    ALTER TABLE conversations DROP COLUMN moved;
+    DROP TABLE gone_blocks;
     DROP TABLE direct_pairs, notice_heads, notices, notice_cursors, invitations, offers;
     ALTER TABLE messages DROP COLUMN fingerprint;
     DROP TABLE revocations, revocation_numbers;

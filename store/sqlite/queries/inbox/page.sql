@@ -1,11 +1,16 @@
 -- A page of a user's inbox: the user's conversations between ?2 and ?3 on a shelf (?4: archived or
--- not; null: both), after the place (?5, ?6, ?7; null: from the top), at most ?8, in the order of the
--- moment ?10: of a conversation that was active since, the last activity of before counts, looked for in
--- ?13 entries. What costs more than a sorted row is read for the page alone.
+-- not; null: both), after the place (?5, ?6, ?7, ?8; null: from the top), at most ?9. A conversation or
+-- mark that moved since the walk began has a number from ?10 on (null: this is the walk's first page) and
+-- stands at its end. Numbers are those of the outbox; a ?10 that was not given yet is from before the file
+-- was restored: everything has moved. What costs more than a sorted row is read for the page alone.
 -- Unread is a subtraction of numbers, less what nobody can read any more or the user has said: among
--- the newest ?9 entries exactly at the moment ?11, below them what is gone, at most ?12. Mentions are
--- counted up to ?14.
-WITH page AS MATERIALIZED (
+-- the newest ?11 entries exactly at the moment ?12, below them what is gone, by blocks, at most ?13.
+-- Mentions are counted up to ?14.
+WITH now AS MATERIALIZED (
+    SELECT coalesce(max(seq), 0) + 1 AS number FROM sqlite_sequence WHERE name = 'outbox'
+),
+
+page AS MATERIALIZED (
     SELECT * FROM (
         SELECT
             c.id,
@@ -26,19 +31,9 @@ WITH page AS MATERIALIZED (
             coalesce(i.archived, 0) AS archived,
             i.pinned_ms,
             coalesce(i.marked_unread, 0) AS marked_unread,
-            coalesce(i.pinned_ms <= ?10, 0) AS place_pinned,
-            CASE
-                WHEN c.active_ms <= ?10 THEN c.active_ms
-                ELSE coalesce((
-                    SELECT a.time_ms FROM messages AS a
-                    WHERE
-                        a.conversation_id = c.id AND a.seq < c.active_seq
-                        AND a.seq >= c.active_seq - ?13
-                        AND a.kind IN (1, 2, 6) AND a.time_ms <= ?10
-                    ORDER BY a.seq DESC
-                    LIMIT 1
-                ), CASE WHEN c.created_ms <= ?10 AND c.active_seq <= ?13 THEN c.created_ms END, 0)
-            END AS place_ms
+            coalesce(
+                max(c.moved, coalesce(i.moved, 0)) < ?10 AND ?10 <= (SELECT number FROM now), 1
+            ) AS stands
         FROM members AS m
         CROSS JOIN conversations AS c ON c.id = m.conversation_id
         LEFT JOIN inbox AS i ON i.conversation_id = m.conversation_id AND i.user_id = m.user_id
@@ -47,9 +42,15 @@ WITH page AS MATERIALIZED (
             AND m.conversation_id >= ?2 AND m.conversation_id <= ?3
             AND (?4 IS NULL OR coalesce(i.archived, 0) = ?4)
     )
-    WHERE ?5 IS NULL OR (place_pinned, place_ms, id) < (?5, ?6, ?7)
-    ORDER BY place_pinned DESC, place_ms DESC, id DESC
-    LIMIT ?8
+    WHERE
+        ?5 IS NULL
+        OR (
+            stands, (stands AND pinned_ms IS NOT NULL), CASE WHEN stands THEN active_ms ELSE 0 END, id
+        ) < (?5, ?6, ?7, ?8)
+    ORDER BY
+        stands DESC, (stands AND pinned_ms IS NOT NULL) DESC,
+        CASE WHEN stands THEN active_ms ELSE 0 END DESC, id DESC
+    LIMIT ?9
 )
 
 SELECT
@@ -68,8 +69,8 @@ SELECT
     page.archived AS "archived!: bool",
     page.pinned_ms AS "pinned_ms?: i64",
     page.marked_unread AS "marked_unread!: bool",
-    page.place_pinned AS "place_pinned!: bool",
-    page.place_ms AS "place_ms!: i64",
+    page.stands AS "stands!: bool",
+    (SELECT number FROM now) AS "now_number!: i64",
     coalesce(d.title, '') AS "title!: String",
     CASE page.kind WHEN 1 THEN (
         SELECT o.user_id FROM members AS o
@@ -85,18 +86,32 @@ SELECT
     ), 0) - (
         SELECT count(*) FROM messages AS o
         WHERE
-            o.conversation_id = page.id AND o.seq > max(page.seen_seq, page.head_seq - ?9)
+            o.conversation_id = page.id AND o.seq > max(page.seen_seq, page.head_seq - ?11)
             AND o.kind = 1
-            AND (o.sender = ?1 OR o.body_gone = 1 OR coalesce(o.expires_ms <= ?11, 0))
+            AND (o.sender = ?1 OR o.body_gone = 1 OR coalesce(o.expires_ms <= ?12, 0))
     ) - (
-        SELECT count(*)
+        SELECT count(*) FROM messages AS g INDEXED BY messages_gone
+        WHERE
+            g.conversation_id = page.id AND g.seq > page.seen_seq
+            AND g.seq <= min(page.head_seq - ?11, (page.seen_seq / 1024 + 1) * 1024 - 1)
+            AND g.kind = 1 AND g.body_gone = 1
+    ) - (
+        SELECT coalesce(sum(b.gone), 0)
         FROM (
-            SELECT 1 FROM messages AS g INDEXED BY messages_gone
+            SELECT t.gone FROM gone_blocks AS t
             WHERE
-                g.conversation_id = page.id AND g.seq > page.seen_seq
-                AND g.seq <= page.head_seq - ?9 AND g.kind = 1 AND g.body_gone = 1
-            LIMIT ?12
-        )
+                t.conversation_id = page.id AND t.block > page.seen_seq / 1024
+                AND t.block < (page.head_seq - ?11 + 1) / 1024
+            ORDER BY t.block DESC
+            LIMIT ?13
+        ) AS b
+    ) - (
+        SELECT count(*) FROM messages AS u INDEXED BY messages_gone
+        WHERE
+            u.conversation_id = page.id AND u.seq <= page.head_seq - ?11
+            AND u.seq
+            >= max(page.seen_seq / 1024 + 1, (page.head_seq - ?11 + 1) / 1024) * 1024
+            AND u.kind = 1 AND u.body_gone = 1
     ) AS "unread!: i64",
     (
         SELECT count(*)
@@ -108,7 +123,7 @@ SELECT
         ) AS named
         CROSS JOIN messages AS q
             ON q.conversation_id = page.id AND q.seq = named.seq AND q.body_gone = 0
-            AND (q.expires_ms IS NULL OR q.expires_ms > ?11)
+            AND (q.expires_ms IS NULL OR q.expires_ms > ?12)
     ) AS "mentions!: i64",
     v.seq AS "seq?: i64",
     v.message_id AS "message_id?: Vec<u8>",
@@ -133,4 +148,6 @@ LEFT JOIN messages AS e
         SELECT max(x.seq) FROM messages AS x INDEXED BY messages_by_target
         WHERE x.conversation_id = page.id AND x.target_seq = page.active_seq AND x.kind = 3
     )
-ORDER BY page.place_pinned DESC, page.place_ms DESC, page.id DESC
+ORDER BY
+    page.stands DESC, (page.stands AND page.pinned_ms IS NOT NULL) DESC,
+    CASE WHEN page.stands THEN page.active_ms ELSE 0 END DESC, page.id DESC

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests are test code")]
 
+mod beside;
 mod durability;
 mod harm;
 mod loss;
