@@ -37,12 +37,13 @@ impl PostgresStore {
         if before.newer_than_us {
             return Err(Error::Broken(before.to_string().into()));
         }
-        // A connection of its own: a migration may take as long as it takes, and wait for another.
+        // A connection of its own: a migration may take as long as it takes, and wait for another. Nor
+        // is it cut when this process gets no turn between two statements for a while; when it is gone,
+        // keep-alives tell.
         let mut connection = self.pool.acquire().await.map_err(from_driver)?.detach();
-        sqlx::raw_sql("SET statement_timeout = 0; SET lock_timeout = 0")
-            .execute(&mut connection)
-            .await
-            .map_err(from_driver)?;
+        let unbounded = "SET statement_timeout = 0; SET lock_timeout = 0; \
+                         SET idle_in_transaction_session_timeout = 0";
+        sqlx::raw_sql(unbounded).execute(&mut connection).await.map_err(from_driver)?;
         MIGRATIONS.run_direct(None, &mut connection, false).await.map_err(from_migration)?;
         connection.close().await.map_err(from_driver)?;
         self.migrate_status().await
