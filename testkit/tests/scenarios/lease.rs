@@ -17,7 +17,8 @@ use super::world::{Backend, World};
 fn serve(directory: &Scratch, http: &str, store: &Place) -> Command {
     let mut command = Command::new(executable());
     command.args(["serve", "--data"]).arg(directory.path().join("data"));
-    command.args(["--set", "listen.mqtt=127.0.0.1:0", "--set", &format!("listen.http={http}")]);
+    command.args(["--set", "listen.mqtt=127.0.0.1:0", "--set", "listen.ws="]);
+    command.args(["--set", &format!("listen.http={http}")]);
     match store {
         Place::Sqlite(file) => {
             command.env("GODWIT__STORE__SQLITE_FILE", file);
