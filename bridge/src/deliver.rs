@@ -11,7 +11,7 @@ use godwit_core::presence::Epoch;
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::clock::now_ms;
-use crate::directory::{Known, Route};
+use crate::directory::{Known, Overflow, Route};
 use crate::inner::Inner;
 use crate::large::{Job, What};
 use crate::metrics;
@@ -30,7 +30,7 @@ pub(crate) fn deliver(
     cut_removed(inner, known, entry);
     if known.large || state.pooled > 0 {
         let what = What::Entry(Arc::clone(entry));
-        return pool(inner, route, state, known, entry.conversation, what);
+        return pool(inner, route, state, known, (entry.conversation, what, before));
     }
     let now_ms = now_ms();
     let took = Duration::from_millis(now_ms.saturating_sub(entry.time_ms));
@@ -45,21 +45,22 @@ pub(crate) fn deliver(
     }
 }
 
-/// Hands something over to the pool of large groups, behind what it has of this conversation.
+/// Hands something over to the pool of large groups, behind what it has of this conversation; for
+/// sessions that have begun before `before`, and before now: all of it is committed.
 pub(crate) fn pool(
     inner: &Arc<Inner>,
     route: &Arc<Mutex<Route>>,
     state: &mut MutexGuard<'_, Route>,
     known: &Arc<Known>,
-    conversation: ConversationId,
-    what: What,
+    (conversation, what, before): (ConversationId, What, Epoch),
 ) {
+    let before = before.min(inner.presence.epoch_now());
     let (bytes, (from, to)) = (what.bytes(), what.places());
     let has_room = inner.large.has_room(bytes);
     if state.pooled > 0 && (state.overflow.is_some() || !has_room) {
         // The members' devices read it from the log: slower, but nothing is kept for them.
-        let (first, _) = state.overflow.unwrap_or((from, to));
-        state.overflow = Some((first, to));
+        let first = state.overflow.map_or(from, |overflow| overflow.from);
+        state.overflow = Some(Overflow { from: first, to, before });
         ::metrics::counter!(metrics::SHED, "what" => "large_group").increment(1);
         return;
     }
@@ -69,6 +70,7 @@ pub(crate) fn pool(
         conversation,
         known: Arc::clone(known),
         what: if has_room { what } else { What::Gap(from, to) },
+        before,
         since: Instant::now(),
     });
 }

@@ -100,9 +100,18 @@ pub(crate) struct Route {
     /// Entries that the pool of large groups still has to give out: until then the next ones go
     /// the same way, so that none overtakes another.
     pub(crate) pooled: usize,
-    /// From the first place to the last: what came while the pool was full. The devices read it
-    /// when the pool has given out what came before.
-    pub(crate) overflow: Option<(Seq, Seq)>,
+    /// What came while the pool was full. The devices read it when the pool has given out what came
+    /// before.
+    pub(crate) overflow: Option<Overflow>,
+}
+
+/// Part of a log, from the first place to the last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Overflow {
+    pub(crate) from: Seq,
+    pub(crate) to: Seq,
+    /// As [`Waiting::before`], for all of it.
+    pub(crate) before: Epoch,
 }
 
 /// An announcement that waits.

@@ -12,11 +12,12 @@ use std::time::Instant;
 
 use godwit_core::entry::Entry;
 use godwit_core::ids::{ConversationId, Seq};
+use godwit_core::presence::Epoch;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
-use crate::directory::{Known, Route};
+use crate::directory::{Known, Overflow, Route};
 use crate::inner::Inner;
 use crate::pace::Pace;
 use crate::session::DeviceSession;
@@ -30,6 +31,8 @@ pub(crate) struct Job {
     /// The members when it was announced, or later.
     pub(crate) known: Arc<Known>,
     pub(crate) what: What,
+    /// Sessions from here on have begun after it was committed.
+    pub(crate) before: Epoch,
     pub(crate) since: Instant,
 }
 
@@ -148,8 +151,8 @@ async fn give_out(inner: &Arc<Inner>, mut job: Job) {
         let mut state = job.route.lock();
         let last = state.pooled <= 1;
         match state.overflow.take_if(|_| last) {
-            Some((from, to)) => {
-                job.what = What::Gap(from, to);
+            Some(Overflow { from, to, before }) => {
+                (job.what, job.before) = (What::Gap(from, to), before);
                 // Some may have joined since.
                 job.known = state.known.clone().unwrap_or(job.known);
             }
@@ -181,6 +184,9 @@ async fn fan_out(inner: &Inner, job: &Job) {
             };
             let Some(joined) = joined.filter(|joined| seq > *joined) else { continue };
             inner.online.each(&member.user, |session| {
+                if session.epoch >= job.before {
+                    return;
+                }
                 given += 1;
                 give(session, job, rendered.as_ref(), joined, now.large);
             });

@@ -240,7 +240,9 @@ fn give_out(
     }
     if pooled {
         let what = What::Gap(first.seq, last.seq);
-        deliver::pool(inner, route, state, known, first.conversation, what);
+        let before =
+            late.filter(|late| last.seq <= late.upto).map_or(Epoch(u64::MAX), |l| l.before);
+        deliver::pool(inner, route, state, known, (first.conversation, what, before));
     }
     state.late = late.filter(|late| late.upto > last.seq);
 }

@@ -13,21 +13,31 @@ use godwit_core::edge::Begun;
 use godwit_core::ids::{ClientMessageId, ConversationId, MessageId, UserId};
 use godwit_core::membership::{ConversationKind, Details, NewConversation, Role};
 use godwit_core::policy::Policy;
-use godwit_core::store::Store as _;
+use godwit_core::store::Store;
 use godwit_proto::sync::v1::HeadNotice;
+use godwit_store_sqlite::SqliteStore;
 use prost::Message as _;
 
 use super::devices::Device;
+use super::faulty::Faulty;
 use super::{World, identity, subscribe, world_with};
 
 /// Every group of three is a large one.
 async fn crowd() -> World {
+    group_of_three(2, |store| store).await
+}
+
+/// Groups of more than `large_above` are large ones; the bridge sees the store through `seen`.
+async fn group_of_three<S: Store>(
+    large_above: usize,
+    seen: impl FnOnce(Arc<SqliteStore>) -> Arc<S>,
+) -> World {
     let options = Options {
         cursor_delay: Duration::from_millis(5),
-        large_group_members: 2,
+        large_group_members: large_above,
         ..Options::default()
     };
-    let mut world = world_with(0, options, |store| store).await;
+    let mut world = world_with(0, options, seen).await;
     world.conversation = ConversationId([7; 16]);
     let user = |name| UserId::new(name).expect("a user");
     let new = NewConversation {
@@ -166,5 +176,30 @@ async fn a_laggard_is_told_the_head() {
     for device in [&late, &simple] {
         let all = device.received_until(&world.topic(), 1101).await;
         assert_eq!(all, (1..=1101).collect::<Vec<_>>());
+    }
+}
+
+/// A session without a past begins with what comes after it, also when an entry that was committed
+/// before waits for its members to be read; in a large group as in a small one.
+#[tokio::test]
+async fn whoever_comes_later_is_not_told_of_what_was_before() {
+    for large_above in [2, 3] {
+        let mut made = None;
+        let world = group_of_three(large_above, |store| {
+            let faulty = Faulty::new(store);
+            made = Some(Arc::clone(&faulty));
+            faulty
+        })
+        .await;
+        let store = made.expect("a store was made");
+        store.hold_members();
+        world.bridge.announced(&world.commit(1, 1).await);
+        store.holds_members().await;
+        let (bob, session) = world.listen("bob:phone", 100, &["m/#"]).await;
+        bob.attach(&session.session);
+        store.let_go();
+        world.bridge.announced(&world.commit(2, 1).await);
+        let heard = bob.received_until(&world.topic(), 2).await;
+        assert_eq!(heard, [2], "large above {large_above}");
     }
 }

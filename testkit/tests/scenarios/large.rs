@@ -53,7 +53,8 @@ async fn everybody_gets_all_of_it_in_order(side: Side<'_>) {
             let entry = chat.entry(&cid).await;
             heard.push((entry.seq, entry.message_id, entry.body));
         }
-        assert!(heard.iter().map(|(seq, ..)| *seq).eq(2..=3 * COUNT as u64 + 1), "{}", chat.user);
+        let places: Vec<u64> = heard.iter().map(|(seq, ..)| *seq).collect();
+        assert_eq!(places, (2..=3 * COUNT as u64 + 1).collect::<Vec<_>>(), "{}", chat.user);
         if log.is_empty() {
             log = heard;
         } else {
