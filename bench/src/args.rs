@@ -267,6 +267,9 @@ pub(crate) struct Peer {
     /// Godwit: what receivers subscribe.
     #[arg(long, value_enum, default_value_t = Receive::Plain)]
     pub(crate) receive: Receive,
+    /// Godwit, --publish send: a message does not read its conversation for its sender.
+    #[arg(long)]
+    pub(crate) keep_unread: bool,
     /// MQTT 5: use no topic aliases.
     #[arg(long)]
     pub(crate) no_alias: bool,

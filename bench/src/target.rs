@@ -253,6 +253,7 @@ impl Target {
             topic,
             payload,
             alias: !self.peer.no_alias,
+            keep_unread: self.peer.keep_unread,
         })))
     }
 

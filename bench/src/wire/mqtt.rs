@@ -2,7 +2,7 @@
 //! copied, bodies are looked at in place.
 
 use super::packet::{self, Reader, Version};
-use super::protobuf;
+use super::protobuf::{self, SEND_KEEP_UNREAD};
 use super::{Error, Event, Step};
 use crate::limits::WINDOW_MAX;
 use crate::stamp::{Stamp, hex};
@@ -48,6 +48,8 @@ pub(crate) struct Config {
     pub(crate) payload: Payload,
     /// MQTT 5: send the topic once and its alias afterwards, where the server allows it.
     pub(crate) alias: bool,
+    /// A `Send` does not read its conversation for its sender.
+    pub(crate) keep_unread: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -226,9 +228,10 @@ impl Mqtt {
             (Version::V5, false) => &[0],
             (Version::V5, true) => &[3, 0x23, 0, 1],
         };
+        let keep: &[u8] = if self.config.keep_unread { &SEND_KEEP_UNREAD } else { &[] };
         let wrapped = match self.config.payload {
             Payload::Raw => 0,
-            Payload::Protobuf => protobuf::send_overhead(cmid.len(), size),
+            Payload::Protobuf => keep.len() + protobuf::send_overhead(cmid.len(), size),
         };
         self.last_id = if u32::from(self.last_id) >= WINDOW_MAX { 1 } else { self.last_id + 1 };
         out.push(0x32);
@@ -241,6 +244,7 @@ impl Mqtt {
         out.extend_from_slice(&self.last_id.to_be_bytes());
         out.extend_from_slice(properties);
         if self.config.payload == Payload::Protobuf {
+            out.extend_from_slice(keep);
             protobuf::write_send_head(&cmid, size, out);
         }
         let end = out.len() + size;
@@ -302,6 +306,7 @@ mod tests {
             topic: Some(Topic { text: topic.to_owned(), cmid }),
             payload,
             alias: true,
+            keep_unread: false,
         })
     }
 
@@ -347,6 +352,10 @@ mod tests {
             assert_eq!(seen, topic);
             assert_eq!(&body[..12], b"\x0a\x080000002a\x1a\x10");
         }
+        mqtt.config.keep_unread = true;
+        out.clear();
+        mqtt.publish(STAMP, 16, &mut out);
+        assert_eq!(&read_back(&out, Version::V5).1[..4], b"\x50\x01\x0a\x08");
     }
 
     #[test]

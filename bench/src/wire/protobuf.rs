@@ -5,6 +5,8 @@
 const SEND_CMID: u8 = 0x0a;
 /// `Send.body`, field 3, length-delimited.
 const SEND_BODY: u8 = 0x1a;
+/// `Send.keep_unread`, field 10, a varint, and yes. Fields stand in any order.
+pub(crate) const SEND_KEEP_UNREAD: [u8; 2] = [0x50, 1];
 /// `Entry.body`, field 7.
 const ENTRY_BODY: u64 = 7;
 
