@@ -61,8 +61,9 @@ pub(crate) const FATES_MAX: usize = 1024;
 /// Fates in one message on `a`: about 100 bytes each.
 pub(crate) const FATES_PER_MESSAGE: usize = 100;
 
-/// Requests on `q/` under way for one device, and words on `p` that are looked up. Further requests
-/// wait; a further word is answered 0x97.
+/// Requests on `q/` under way for one device, whose replies wait for room in its queue if there is none
+/// ([`REPLY_BYTES_MAX`] and 90 KiB of names each: about 1.1 MiB), and words on `p` that are looked up.
+/// Further requests wait; a further word is answered 0x97.
 pub(crate) const QUERIES_MAX: u32 = 4;
 
 /// Requests of one device that wait: the broker's receive window. The next is answered 0x97.

@@ -14,7 +14,7 @@ use godwit_core::presence::Epoch;
 use godwit_core::tasks::contain;
 use godwit_proto::conversation::v1 as wire;
 use parking_lot::Mutex;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 use crate::fate::{self, About, Waiting};
 use crate::feeds::Feeds;
@@ -42,6 +42,8 @@ pub(crate) struct DeviceSession {
     pub(crate) line: Mutex<delay::Line>,
     /// Requests on `q/`; held alone.
     pub(crate) questions: Mutex<query::Line>,
+    /// There is room again for who found none, or the connection has ended.
+    pub(crate) relieved: Notify,
     /// A send with QoS 0 was lost, and that was said.
     pub(crate) lost_qos_0: AtomicBool,
     /// Itself, for the tasks that it starts.
@@ -66,6 +68,7 @@ impl DeviceSession {
             feeds,
             line: Mutex::default(),
             questions: Mutex::default(),
+            relieved: Notify::new(),
             lost_qos_0: AtomicBool::new(false),
             me: me.clone(),
         })
@@ -329,6 +332,7 @@ impl DeviceSession {
         self.line.lock().clear();
         self.questions.lock().clear();
         self.feeds.lock().closed = true;
+        self.relieved.notify_waiters();
         self.inner.online.remove(&self.identity().user, self);
         self.inner.acquainted.leave(self);
         typing::closed(self);
@@ -415,6 +419,7 @@ impl Session for DeviceSession {
         if typists {
             typing::flush(self);
         }
+        self.relieved.notify_waiters();
         pull::start(self);
         told::go_on(self);
     }

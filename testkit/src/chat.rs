@@ -7,7 +7,7 @@
 mod ask;
 mod heard;
 
-pub use ask::{Ask, add, details, remove, roles};
+pub use ask::{Ask, Asked, add, details, remove, roles};
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -1,8 +1,10 @@
 //! Requests on `q/{method}` and their replies.
 //!
 //! A request is read, served in a task (a few at a time for a device, the others in line), and
-//! answered with one message; the PUBACK comes when that is queued. What is wrong with the question is told in the reply's code; what cannot be
-//! replied to at all (no topic for it, no room, a payload that is none) is told by the PUBACK.
+//! answered with one message; the PUBACK comes when that is queued. A reply that finds no room waits for
+//! it: what was asked is done by then, so a refusal would be untrue, and would end 3.1.1's connection.
+//! What is wrong with the question is told in the reply's code; what cannot be replied to at all (no
+//! topic for it, too many requests, a payload that is none) is told by the PUBACK.
 
 mod groups;
 mod history;
@@ -59,11 +61,8 @@ async fn run(session: Arc<DeviceSession>, first: Asked) {
     let mut next = Some(first);
     while let Some(Asked { request, reply_to, ack, .. }) = next {
         let reply = serve(&session, request).await;
-        let outcome = send(&session, reply, reply_to);
-        if outcome.code.is_error() {
-            fate::refuse(&session, &About::default(), outcome, ack);
-        } else {
-            ack.settle(outcome);
+        if send(&session, reply, reply_to).await {
+            ack.settle(Outcome::SUCCESS);
         }
         next = session.questions.lock().next();
     }
@@ -130,13 +129,28 @@ async fn serve(session: &DeviceSession, request: Request) -> Bytes {
     .into()
 }
 
-fn send(session: &DeviceSession, payload: Bytes, to: ReplyTo) -> Outcome {
+/// Queues a reply, as soon as there is room; `false`: the connection has ended before that, or ends now,
+/// for the device has confirmed too little for as long as anything is held.
+async fn send(session: &DeviceSession, payload: Bytes, to: ReplyTo) -> bool {
     let properties = to
         .correlation_data
         .map(|data| Box::new(Properties { correlation_data: Some(data), ..Properties::default() }));
     let message = Arc::new(Message { topic: to.topic, payload, properties });
-    match session.send(message, to.wish) {
-        Ok(()) => Outcome::SUCCESS,
-        Err(_) => Outcome::throttled(ASK_AGAIN),
+    let until = tokio::time::Instant::now() + session.inner.options.hold_max;
+    loop {
+        let relieved = session.relieved.notified();
+        let mut relieved = std::pin::pin!(relieved);
+        // Before the try, so that room made right after it is not missed.
+        relieved.as_mut().enable();
+        if session.send(Arc::clone(&message), to.wish).is_ok() {
+            return true;
+        }
+        if session.feeds.lock().closed {
+            return false;
+        }
+        if tokio::time::timeout_at(until, relieved).await.is_err() {
+            tracing::debug!(stage = "query", "a device takes no reply");
+            return false;
+        }
     }
 }

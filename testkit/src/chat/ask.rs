@@ -47,6 +47,13 @@ ask!("history", sync::HistoryRequest => sync::HistoryReply);
 ask!("inbox", inbox::InboxRequest => inbox::InboxReply);
 ask!("groups", group::GroupRequest => group::GroupReply);
 
+/// A request under way.
+#[derive(Debug)]
+pub struct Asked {
+    packet: u16,
+    number: u64,
+}
+
 impl Chat {
     /// Asks and insists on a reply, whatever code it has.
     pub async fn ask<A: Ask>(&mut self, request: A) -> A::Reply {
@@ -55,11 +62,16 @@ impl Chat {
     }
 
     /// Asks. `Err`: the PUBACK that says that there will be no reply (MQTT 5).
-    pub async fn try_ask<A: Ask>(&mut self, mut request: A) -> Result<A::Reply, Answer> {
+    pub async fn try_ask<A: Ask>(&mut self, request: A) -> Result<A::Reply, Answer> {
+        let asked = self.start_ask(request).await;
+        self.reply::<A>(asked).await
+    }
+
+    /// Asks and does not wait.
+    pub async fn start_ask<A: Ask>(&mut self, mut request: A) -> Asked {
         self.requests += 1;
         let number = self.requests;
         let topic = format!("q/{}", A::METHOD);
-        let correlation = Value::Text(number.to_be_bytes().to_vec());
         let properties = match self.version() {
             Version::V3 => {
                 request.number(number);
@@ -67,19 +79,25 @@ impl Chat {
             }
             Version::V5 => Properties::none()
                 .with(id::RESPONSE_TOPIC, Value::Text(topic.clone().into_bytes()))
-                .with(id::CORRELATION_DATA, correlation.clone()),
+                .with(id::CORRELATION_DATA, correlation(number)),
         };
         let packet = self.probe.start_publish(&topic, &request.encode_to_vec(), properties).await;
+        Asked { packet, number }
+    }
+
+    /// The reply to a request under way. `Err`: the PUBACK that says that there will be none (MQTT 5).
+    pub async fn reply<A: Ask>(&mut self, asked: Asked) -> Result<A::Reply, Answer> {
+        let Asked { packet, number } = asked;
         let answer = self.probe.answer(packet).await;
         if answer.code != 0 {
             return Err(answer);
         }
-        let got = self.probe.recv_on(&topic).await;
+        let got = self.probe.recv_on(&format!("q/{}", A::METHOD)).await;
         let reply = A::Reply::decode(got.payload.as_slice()).expect("a reply");
         match self.version() {
             Version::V3 => assert_eq!(A::echoed(&reply), number, "{reply:?}"),
             Version::V5 => {
-                assert_eq!(got.properties.get(id::CORRELATION_DATA), Some(&correlation));
+                assert_eq!(got.properties.get(id::CORRELATION_DATA), Some(&correlation(number)));
             }
         }
         Ok(reply)
@@ -150,6 +168,11 @@ impl Chat {
         let ask = Some(inbox::inbox_request::Ask::Set(set));
         self.ask(inbox::InboxRequest { id: 0, ask }).await
     }
+}
+
+/// What MQTT 5 finds its reply by.
+fn correlation(number: u64) -> Value {
+    Value::Text(number.to_be_bytes().to_vec())
 }
 
 /// Users to be added, with this role.

@@ -2,10 +2,12 @@
 
 use std::collections::HashMap;
 
-use godwit_proto::conversation::v1::{Entry, Role};
+use godwit_proto::conversation::v1::{Details, Entry, EntryType, Role};
+use godwit_proto::group::v1::GroupRequest;
 use godwit_proto::inbox::v1::List;
 use godwit_proto::sync::v1::{HistoryReply, HistoryRequest, SyncReply, SyncRequest};
-use godwit_testkit::chat::{Chat, add, cid_bytes, cid_text, message};
+use godwit_testkit::chat::{Chat, add, cid_bytes, cid_text, details, message};
+use godwit_testkit::server::Options;
 
 use super::side::Side;
 
@@ -17,6 +19,16 @@ in_both_versions!(
     a_device_that_joins_later_finds_everything,
     what_cannot_be_asked_has_a_code,
 );
+
+in_both_versions!(with narrow: a_reply_waits_for_room);
+
+/// A device that does not confirm has soon no room left.
+fn narrow() -> Options {
+    Options::default()
+        .with("GODWIT__LIMITS__INFLIGHT_DEFAULT", "8")
+        .with("GODWIT__LIMITS__INFLIGHT_MAX", "8")
+        .with("GODWIT__LIMITS__QUEUE_DELIVERIES_MAX", "16")
+}
 
 async fn sync(chat: &mut Chat, cid: &str, after: u64, chain: &[u8]) -> SyncReply {
     chat.ask(SyncRequest {
@@ -298,4 +310,41 @@ async fn what_cannot_be_asked_has_a_code(side: Side<'_>) {
     assert_eq!(alice.ask(asked).await.code, 0x99);
     let nowhere = "AAAAAAAAAAAAAAAAAAAAAA";
     assert_eq!(alice.ask(range(nowhere, 0, 0, 0, true)).await.code, 0x87);
+}
+
+/// A request is answered by a device's queue that is full: what was asked is done, so it is no
+/// refusal, and 3.1.1 cannot be told to ask again. The reply comes when there is room.
+async fn a_reply_waits_for_room(side: Side<'_>) {
+    let mut phone = side.chat_for("alice", "phone", &["m/#", "q/#"]).await;
+    let mut laptop = side.chat("alice", "laptop").await;
+    let mut bob = side.chat("bob", "phone").await;
+    let cid = side.group(&["alice", "bob"]).await;
+    phone.entry_of(&cid, EntryType::Membership).await;
+    laptop.entry_of(&cid, EntryType::Membership).await;
+    phone.probe.eager = false;
+    bob.say_many(&cid, "word", 40).await;
+    for n in 0..40 {
+        laptop.hears(&cid, &format!("word-{n}")).await;
+    }
+    let history = phone.start_ask(range(&cid, 0, 0, 3, true)).await;
+    let set = Details { title: Some("Full".to_owned()), ..Details::default() };
+    let groups = GroupRequest {
+        cmid: "title".to_owned(),
+        conversation_id: cid_bytes(&cid).into(),
+        ask: Some(details(set, None)),
+        ..GroupRequest::default()
+    };
+    let groups = phone.start_ask(groups).await;
+    // It is done, whatever becomes of the reply.
+    laptop.entry_of(&cid, EntryType::Details).await;
+    phone.probe.fence().await;
+    for n in 0..40 {
+        // What has come already is confirmed as it is taken, the rest as it comes.
+        phone.probe.eager = n >= 8;
+        phone.hears(&cid, &format!("word-{n}")).await;
+    }
+    let found = phone.reply::<HistoryRequest>(history).await.expect("no refusal");
+    assert_eq!((found.code, found.entries.len()), (0, 3), "{found:?}");
+    let changed = phone.reply::<GroupRequest>(groups).await.expect("no refusal of what is done");
+    assert_eq!(changed.code, 0, "{changed:?}");
 }
