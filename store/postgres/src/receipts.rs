@@ -46,12 +46,11 @@ async fn under_locks(
     let held = hold::Keys { conversations: &keys.columns, users: &keys.users };
     hold::members(&mut tx, held).await?;
     // A commit moves its sender's cursor without holding the stay: without a row there would be
-    // nothing to wait for, and what it has read would be taken back here.
+    // nothing to wait for, and what it has read would be taken back here. All rows are held after it.
     sqlx::query_file!("queries/inbox/make.sql", &keys.columns, &keys.users as &[&str])
         .execute(&mut *tx)
         .await
         .map_err(from_driver)?;
-    hold::inboxes(&mut tx, held).await?;
     let loaded = keys.load(&mut tx).await?;
     let decided = plan(reports, loaded);
     let moves = Moves::of(&decided);

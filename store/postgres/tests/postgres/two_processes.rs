@@ -286,6 +286,15 @@ async fn receipts_and_marks_meet_members_who_come_and_go() {
     }
 }
 
+/// Returns when so many statements wait for a lock.
+async fn until_they_wait(watch: &mut PgConnection, count: usize) {
+    let waiting = "SELECT 1 FROM pg_stat_activity \
+                   WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    while sqlx::raw_sql(waiting).fetch_all(&mut *watch).await.unwrap().len() < count {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+}
+
 /// A report finds no row while a commit makes one: what the sender has read by sending stays.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_report_does_not_take_back_what_a_commit_reads() {
@@ -307,11 +316,7 @@ async fn a_report_does_not_take_back_what_a_commit_reads() {
     let places = vec![reached(cid(1), 1, 0)];
     let asked = Report { user: user("bob"), places, lenient: true };
     let asked = tokio::spawn(async move { store.report(&[asked]).await });
-    let waiting = "SELECT 1 FROM pg_stat_activity \
-                   WHERE datname = current_database() AND wait_event_type = 'Lock'";
-    while sqlx::raw_sql(waiting).fetch_all(&mut watch).await.unwrap().is_empty() {
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-    }
+    until_they_wait(&mut watch, 1).await;
     sqlx::raw_sql("COMMIT").execute(&mut commit).await.unwrap();
     asked.await.unwrap().unwrap();
     let shown = item(&fresh.store, "bob", cid(1)).await.unwrap();
@@ -342,11 +347,7 @@ async fn a_walk_meets_what_was_under_way_when_it_began() {
     let other = crate::connect(url).await;
     let late = SendRequest { time_ms: NOW + 5, reads: true, ..send(cid(1), "alice:d", "late") };
     let late = tokio::spawn(async move { other.commit(&[late], &Policy::default()).await });
-    let waiting = "SELECT 1 FROM pg_stat_activity \
-                   WHERE datname = current_database() AND wait_event_type = 'Lock'";
-    while sqlx::raw_sql(waiting).fetch_all(&mut watch).await.unwrap().is_empty() {
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-    }
+    until_they_wait(&mut watch, 1).await;
     let alice = user("alice");
     let mut query = InboxQuery { limit: 2, ..InboxQuery::default() };
     let page = fresh.inbox(&alice, &query).await.unwrap();
@@ -363,4 +364,51 @@ async fn a_walk_meets_what_was_under_way_when_it_began() {
         query.after = page.next;
     }
     assert_eq!(met, [6, 5, 4, 3, 2, 1].map(cid));
+}
+
+/// A report makes the rows that are missing and locks those that stand, in the one order that commits
+/// have: neither waits for the other in turn. (First all that are missing and then the others were two
+/// orders.)
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_report_and_a_commit_lock_in_one_order() {
+    let fresh = fresh().await;
+    let names = ["alice", "bob", "carol"];
+    group(&fresh.store, cid(1), &names).await;
+    say(&fresh.store, cid(1), "carol:d", 3).await;
+    let report = |name: &str, seq: u64| Report {
+        user: user(name),
+        places: vec![reached(cid(1), seq, seq)],
+        lenient: true,
+    };
+    // Alice has a row, bob has none, and carol's is being written.
+    fresh.report(&[report("alice", 1)]).await.unwrap();
+    let url = fresh.database.url();
+    let open = || async { PgConnection::connect(url).await.unwrap() };
+    let (mut commit, mut other, mut watch) = (open().await, open().await, open().await);
+    let read = |name: &str| {
+        format!(
+            "INSERT INTO inbox AS i \
+             (conversation_id, user_id, delivered_seq, read_seq, archived, marked_unread) \
+             VALUES ({}, '{name}', 3, 3, false, false) \
+             ON CONFLICT (conversation_id, user_id) DO UPDATE SET read_seq = 3, delivered_seq = 3;",
+            uuid(cid(1))
+        )
+    };
+    let carols = AssertSqlSafe(format!("BEGIN; {}", read("carol")));
+    sqlx::raw_sql(carols).execute(&mut other).await.unwrap();
+    let store = crate::connect(url).await;
+    let reports = names.map(|name| report(name, 2));
+    let report = tokio::spawn(async move { store.report(&reports).await });
+    until_they_wait(&mut watch, 1).await;
+    // It is on its way through the rows. Now comes a commit of alice's and bob's.
+    let both = AssertSqlSafe(format!("BEGIN; {} {} COMMIT", read("alice"), read("bob")));
+    let commit = tokio::spawn(async move { sqlx::raw_sql(both).execute(&mut commit).await });
+    until_they_wait(&mut watch, 2).await;
+    sqlx::raw_sql("COMMIT").execute(&mut other).await.unwrap();
+    report.await.unwrap().unwrap();
+    commit.await.unwrap().unwrap();
+    for name in names {
+        let shown = item(&fresh.store, name, cid(1)).await.unwrap();
+        assert_eq!((shown.cursors.delivered, shown.cursors.read), (Seq(3), Seq(3)), "{name}");
+    }
 }
