@@ -49,27 +49,45 @@ async fn burst(chat: &mut Chat, cid: &str, count: usize) -> Vec<Fate> {
     fates
 }
 
-/// Sends thirty at once where a second's worth is five: more than that is refused with 0x97 and a
-/// wait that is enough.
-async fn is_held(chat: &mut Chat, cid: &str) {
-    let begin = Instant::now();
-    let fates = burst(chat, cid, 30).await;
-    let most = 6.0 + 5.0 * begin.elapsed().as_secs_f64();
-    let accepted = count(&fates);
-    assert!(accepted >= 1 && accepted as f64 <= most, "{accepted} of thirty, {most} at most");
-    let refused: Vec<_> = fates.iter().filter(|fate| fate.code != 0).collect();
-    assert!(refused.iter().all(|fate| fate.code == 0x97 && fate.seq == 0), "{refused:?}");
-    let wait_ms = refused.last().expect("some are too many").retry_after_ms;
-    assert!((1..=5000).contains(&wait_ms), "{wait_ms} ms");
-    tokio::time::sleep(Duration::from_millis(wait_ms.into())).await;
-    chat.say(cid, "after the wait").await;
+/// What was let in where a second's worth is five, with a burst of as many. However slow the machine is,
+/// more than that since the begin is too much.
+struct Let {
+    begin: Instant,
+    accepted: usize,
 }
 
-/// Right after everything was used up, two bursts get no more than what has come since.
-fn assert_few(one: &[Fate], other: &[Fate], begin: Instant) {
-    let accepted = count(one) + count(other);
-    let most = 2.0 + 5.0 * begin.elapsed().as_secs_f64();
-    assert!(accepted as f64 <= most, "{accepted} of twenty, {most} at most");
+impl Let {
+    fn begin() -> Self {
+        Self { begin: Instant::now(), accepted: 0 }
+    }
+
+    fn add(&mut self, fates: &[Fate]) {
+        self.accepted += count(fates);
+        let most = 6.0 + 5.0 * self.begin.elapsed().as_secs_f64();
+        assert!(self.accepted as f64 <= most, "{} were accepted, {most} at most", self.accepted);
+    }
+}
+
+/// Sends thirty at once: more than what is allowed is refused with 0x97 and a wait that is enough.
+async fn is_held(chat: &mut Chat, cid: &str) -> Let {
+    let mut all = Let::begin();
+    let wait_ms = loop {
+        let fates = burst(chat, cid, 30).await;
+        all.add(&fates);
+        assert!(all.accepted >= 1, "{fates:?}");
+        let refused: Vec<_> = fates.iter().filter(|fate| fate.code != 0).collect();
+        assert!(refused.iter().all(|fate| fate.code == 0x97 && fate.seq == 0), "{refused:?}");
+        // One that was accepted behind the last refusal has taken what that was to wait for.
+        if let Some(last) = fates.last().filter(|last| last.code != 0) {
+            break last.retry_after_ms;
+        }
+    };
+    assert!((1..=5000).contains(&wait_ms), "{wait_ms} ms");
+    tokio::time::sleep(Duration::from_millis(wait_ms.into())).await;
+    let fate = chat.send(cid, message("after the wait")).await;
+    assert_eq!(fate.code, 0, "{fate:?}");
+    all.add(&[fate]);
+    all
 }
 
 fn count(fates: &[Fate]) -> usize {
@@ -103,11 +121,11 @@ async fn a_user_has_one_rate_over_all_devices(side: Side<'_>) {
     let mut phone = side.chat("alice", "phone").await;
     let mut laptop = side.chat("alice", "laptop").await;
     let mut bob = side.chat("bob", "phone").await;
-    is_held(&mut phone, &one).await;
+    let mut all = is_held(&mut phone, &one).await;
     // Neither another conversation nor another device is a way around.
-    let begin = Instant::now();
     let (here, there) = tokio::join!(burst(&mut phone, &one, 10), burst(&mut laptop, &other, 10));
-    assert_few(&here, &there, begin);
+    all.add(&here);
+    all.add(&there);
     // Somebody else's rate is somebody else's.
     bob.say(&one, "unharmed").await;
     // Only what was accepted stands in the log.
@@ -122,11 +140,11 @@ async fn a_conversation_has_a_rate_of_its_own(side: Side<'_>) {
     let other = side.group(&["alice", "bob"]).await;
     let mut alice = side.chat("alice", "phone").await;
     let mut bob = side.chat("bob", "phone").await;
-    is_held(&mut alice, &cid).await;
+    let mut all = is_held(&mut alice, &cid).await;
     // Whoever speaks: it is the conversation that is full.
-    let begin = Instant::now();
     let (hers, his) = tokio::join!(burst(&mut alice, &cid, 10), burst(&mut bob, &cid, 10));
-    assert_few(&hers, &his, begin);
+    all.add(&hers);
+    all.add(&his);
     bob.say(&other, "elsewhere all is well").await;
 }
 
@@ -165,7 +183,8 @@ async fn a_device_has_a_rate_of_its_own(side: Side<'_>) {
         }
         Version::V5 => {
             let refused: Vec<_> = fates.iter().filter(|fate| fate.code != 0).collect();
-            assert!(refused.len() >= 20, "{} of 60 refused", refused.len());
+            let most = 21.0 + 20.0 * begin.elapsed().as_secs_f64();
+            assert!((60 - refused.len()) as f64 <= most, "{} of 60 refused", refused.len());
             assert!(refused.iter().all(|f| f.code == 0x97 && f.retry_after_ms > 0), "{refused:?}");
         }
     }
@@ -174,7 +193,7 @@ async fn a_device_has_a_rate_of_its_own(side: Side<'_>) {
 
 #[tokio::test]
 async fn an_address_connects_only_so_fast() {
-    let options = Options::default().with("GODWIT__LIMITS__CONNECTS_PER_S_PER_ADDRESS", "5");
+    let options = Options::default().with("GODWIT__LIMITS__CONNECTS_PER_S_PER_ADDRESS", "2");
     let world = World::with(options).await;
     for version in BOTH {
         let hello = world.hello(version, "alice", "phone").await;
@@ -206,7 +225,7 @@ async fn an_address_connects_only_so_fast() {
 
 #[tokio::test]
 async fn rest_is_asked_only_so_often() {
-    let options = Options::default().with("GODWIT__LIMITS__REQUESTS_PER_S", "5");
+    let options = Options::default().with("GODWIT__LIMITS__REQUESTS_PER_S", "2");
     let world = World::with(options).await;
     let alice = world.server.caller(&world.token("alice", "phone").await);
     let mut refused = None;
