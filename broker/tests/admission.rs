@@ -9,7 +9,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use godwit_broker::listen::{self, Census, Kind, Listener, Share};
 use godwit_broker::{Broker, Options};
@@ -162,17 +162,29 @@ fn wait_ms(welcome: &[u8]) -> u64 {
     rest.chars().filter(char::is_ascii_digit).collect::<String>().parse().unwrap()
 }
 
+/// One a second, as long as the three of them come within that second: a machine may stand still.
 #[tokio::test]
 async fn who_comes_too_fast_is_told_to_wait_before_the_token_is_looked_at() {
     let share = Share { connections_max: 9, connects_per_s: 1 };
-    let world = World::new(Census::of_shares(9, share, share), Door::default());
-    let (_first, welcome) = world.connect(HELLO_5).await;
-    assert_eq!(welcome[3], 0);
-    let (mut refused, welcome) = world.connect(HELLO_5).await;
+    let (world, [first, second, third]) = loop {
+        let world = World::new(Census::of_shares(9, share, share), Door::default());
+        let begin = Instant::now();
+        let mut all = Vec::new();
+        for hello in [HELLO_5, HELLO_5, HELLO_3] {
+            all.push(world.connect(hello).await);
+        }
+        if begin.elapsed() < Duration::from_secs(1)
+            && let Ok(all) = all.try_into()
+        {
+            break (world, all);
+        }
+    };
+    assert_eq!(first.1[3], 0);
+    let (mut refused, welcome) = second;
     assert_eq!(welcome[3], 0x9F);
     assert!((1..=1000).contains(&wait_ms(&welcome)), "{welcome:x?}");
     assert!(is_closed(&mut refused).await);
-    let (mut refused, welcome) = world.connect(HELLO_3).await;
+    let (mut refused, welcome) = third;
     assert_eq!(welcome, [0x20, 2, 0, 3]);
     assert!(is_closed(&mut refused).await);
     assert_eq!(world.door.asked.load(Ordering::SeqCst), 1);
