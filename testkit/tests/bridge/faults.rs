@@ -189,6 +189,10 @@ async fn a_report_waits_no_longer_than_a_send() {
 async fn what_was_not_stored_is_not_in_force() {
     let faults = faults(Duration::from_secs(30)).await;
     let (world, topic) = (&faults.world, format!("m/{}", faults.world.conversation));
+    let listener = Device::new(identity("bob:phone"), 100);
+    let listens = world.connect(&listener, 0).await;
+    listener.attach(&listens.session);
+    assert_eq!(listens.session.subscribe(subscribe("m/#")).await[0].0, 1);
     let carol = Device::new(identity("bob:tablet"), 100);
     let begun = world.connect(&carol, 3600).await;
     carol.attach(&begun.session);
@@ -197,9 +201,12 @@ async fn what_was_not_stored_is_not_in_force() {
         assert!(begun.session.subscribe(subscribe("m/#")).await[0].is_error());
     }
     faults.send("refused", &[]).await;
-    // Another topic shows that what would have come has come.
+    // Another device shows that it has gone out: what subscribes between a commit and its announcement
+    // may be told of it. And another topic shows that what would have come has come.
+    assert_eq!(listener.received_until(&topic, 1).await, [1]);
     assert_eq!(begun.session.subscribe(subscribe("c/#")).await[0].0, 1);
     faults.send("plain", &[]).await;
+    assert_eq!(listener.received_until(&topic, 2).await, [1, 2]);
     let plain = format!("c/{}", world.conversation);
     assert_eq!(carol.received_until(&plain, 2).await, [2]);
     assert_eq!(begun.session.subscribe(subscribe("m/#")).await[0].0, 1);
