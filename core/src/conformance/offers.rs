@@ -23,7 +23,9 @@ pub async fn invitations_are_bounded_and_forgotten(store: &dyn Store) {
     assert_eq!(store.offers(&user("alice"), 0).await.unwrap(), []);
     let first = offer("alice", 1, NOW);
     let again = Offer { by: device("dan:phone"), role: Role::Member, ..offer("alice", 1, NOW + 1) };
-    store.offer(&[first, offer("bob", 1, NOW)]).await.unwrap();
+    // Of two at once the last one counts, also where both are in one batch.
+    let earlier = Offer { role: Role::Admin, ..first.clone() };
+    store.offer(&[earlier, first, offer("bob", 1, NOW)]).await.unwrap();
     store.offer(&[again.clone(), offer("alice", 2, NOW)]).await.unwrap();
     let all = store.offers(&user("alice"), 0).await.unwrap();
     assert_eq!(all, [again.clone(), offer("alice", 2, NOW)]);

@@ -1,5 +1,7 @@
 //! Invitations into groups that wait for an answer.
 
+use std::collections::BTreeMap;
+
 use godwit_core::ids::{ConversationId, Identity, UserId};
 use godwit_core::limits::OFFERS_MAX;
 use godwit_core::offer::Offer;
@@ -10,26 +12,40 @@ use uuid::Uuid;
 
 use crate::PostgresStore;
 use crate::error::from_driver;
+use crate::sessions::names;
 
 /// See [`godwit_core::store::Store::offer`].
 pub(crate) async fn put(store: &PostgresStore, offers: &[Offer]) -> Result<(), Error> {
     if offers.is_empty() {
         return Ok(());
     }
+    // Of two for the same user and conversation the last one counts; rows are locked in this order.
+    let offers: BTreeMap<_, &Offer> =
+        offers.iter().map(|offer| ((offer.user.as_str(), offer.conversation.0), offer)).collect();
+    let (users, ids): (Vec<&str>, Vec<Uuid>) =
+        offers.keys().map(|(user, id)| (*user, Uuid::from_bytes(*id))).unzip();
+    let (inviters, devices) = names(offers.values().map(|offer| &offer.by));
+    let roles: Vec<i16> = offers.values().map(|offer| i16::from(offer.role.code())).collect();
+    let times_ms: Vec<i64> = offers.values().map(|offer| signed(offer.time_ms)).collect();
+    let mut each = users.clone();
+    each.dedup();
     let mut tx = store.begin().await?;
-    for offer in offers {
-        let (user, id) = (offer.user.as_str(), Uuid::from_bytes(offer.conversation.0));
-        let (by, device) = (offer.by.user.as_str(), offer.by.device.as_str());
-        let (role, time_ms) = (i16::from(offer.role.code()), signed(offer.time_ms));
-        sqlx::query_file!("queries/offers/put.sql", user, id, by, device, role, time_ms)
-            .execute(&mut *tx)
-            .await
-            .map_err(from_driver)?;
-        sqlx::query_file!("queries/offers/trim.sql", user, i64::from(OFFERS_MAX))
-            .execute(&mut *tx)
-            .await
-            .map_err(from_driver)?;
-    }
+    sqlx::query_file!(
+        "queries/offers/put.sql",
+        &users as &[&str],
+        &ids,
+        &inviters as &[&str],
+        &devices as &[&str],
+        &roles,
+        &times_ms
+    )
+    .execute(&mut *tx)
+    .await
+    .map_err(from_driver)?;
+    sqlx::query_file!("queries/offers/trim.sql", &each as &[&str], i64::from(OFFERS_MAX))
+        .execute(&mut *tx)
+        .await
+        .map_err(from_driver)?;
     tx.commit().await.map_err(from_driver)
 }
 
@@ -41,7 +57,7 @@ pub(crate) async fn list(
 ) -> Result<Vec<Offer>, Error> {
     let (name, since_ms) = (user.as_str(), signed(since_ms));
     sqlx::query_file!("queries/offers/list.sql", name, since_ms)
-        .fetch_all(&store.readers)
+        .fetch_all(&mut *store.readers.take().await?)
         .await
         .map_err(from_driver)?
         .into_iter()
