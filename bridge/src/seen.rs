@@ -22,6 +22,10 @@ const DELAY: Duration = Duration::from_secs(5);
 /// A device is not noted again for so long.
 const NOTED_FOR: Duration = Duration::from_secs(60);
 
+/// How often it is looked whether there is something to forget, when nothing new comes: a pass over at
+/// most [`limits::DEVICES_NOTED_MAX`] times.
+const FORGET: Duration = Duration::from_secs(5);
+
 #[derive(Default)]
 struct Notes {
     /// Milliseconds since 1970 of the last connect, to be stored.
@@ -127,7 +131,7 @@ async fn run(inner: Arc<Inner>) {
             () = seen.wanted.notified() => {}
             () = seen.stopped.notified() => {}
             // What was noted is forgotten, also when nothing new comes.
-            () = tokio::time::sleep(NOTED_FOR), if seen.remembers() => {}
+            () = tokio::time::sleep(FORGET), if seen.remembers() => {}
         }
         if !seen.stopping.load(Ordering::SeqCst) {
             tokio::select! {

@@ -46,6 +46,7 @@ const EXIT_FAILURE: u8 = 2;
 
 fn main() -> ExitCode {
     files::keep_to_ourselves();
+    godwit_heap::keep_little();
     let done = match &Cli::parse().command {
         Command::Dev(asked) => dev::run(asked),
         Command::Serve(settings) => command::serve::run(settings),
