@@ -51,10 +51,11 @@ pub fn executable() -> PathBuf {
     if let Some(path) = std::env::var_os("GODWIT_BIN") {
         return PathBuf::from(path);
     }
-    let test = std::env::current_exe().expect("this test's own path");
-    let beside = test.ancestors().nth(2).expect("target/debug/deps/test").join("godwit");
-    assert!(beside.exists(), "build it first: cargo build --bin godwit ({})", beside.display());
-    beside
+    let own = std::env::current_exe().expect("this executable's own path");
+    // A tool is beside it, a test one below: target/debug/deps/test.
+    let folders = own.ancestors().skip(1).take(2).map(|folder| folder.join("godwit"));
+    let mut found = folders.filter(|path| path.is_file());
+    found.next().unwrap_or_else(|| panic!("build it first: cargo build --bin godwit ({own:?})"))
 }
 
 impl Godwit {
