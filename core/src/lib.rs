@@ -15,7 +15,8 @@
 //! 6. [`rate`], [`typing`], [`presence`]: what passes and is kept nowhere, under a time that comes in.
 //! 7. [`store`] with its parts [`inbox`] and [`people`] (and [`stored`], its columns read back),
 //!    [`bus`], [`edge`]: the ports. `edge` is the border between broker and bridge.
-//! 8. [`tasks`]: what must not die silently; [`shrink`]: what must not stay large.
+//! 8. [`tasks`]: what must not die silently; [`shrink`]: what must not stay large; [`pool`]: how the
+//!    stores' connections are used.
 //!
 //! With the feature `conformance` it also brings the suite that every store must pass.
 
@@ -35,6 +36,7 @@ pub mod notice;
 pub mod offer;
 pub mod people;
 pub mod policy;
+pub mod pool;
 mod port;
 pub mod presence;
 pub mod rate;

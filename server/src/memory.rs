@@ -7,13 +7,15 @@ use tokio::task::spawn_blocking;
 
 use crate::limits::{CROWD_MIN, MEMORY_LOOK, MEMORY_LOOKS_AFTER};
 use crate::metrics::MEMORY_GIVEN_BACK;
+use crate::store::Opened;
 
 /// Looks again and again whether a crowd has left, and gives back what it has used.
-pub(crate) async fn after_crowds(census: Arc<Census>) {
+pub(crate) async fn after_crowds(census: Arc<Census>, store: Opened) {
     let mut tide = Tide::default();
     loop {
         tokio::time::sleep(MEMORY_LOOK).await;
         if tide.look(census.take_peak(), census.total()) {
+            store.shrink().await;
             let started = std::time::Instant::now();
             let given = spawn_blocking(godwit_heap::give_back).await.unwrap_or(false);
             metrics::histogram!(MEMORY_GIVEN_BACK).record(started.elapsed().as_secs_f64());

@@ -1,6 +1,9 @@
 //! The names of the executable's own metrics, and the recorder behind `/metrics`.
 
-use metrics::{describe_counter, describe_gauge, describe_histogram};
+use std::time::Duration;
+
+use godwit_core::pool::Use;
+use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
 use crate::failure::{Failure, Result};
@@ -25,6 +28,19 @@ pub(crate) const LOG_LOST: &str = "godwit_log_lost_total";
 
 /// Seconds that giving memory back to the system took, after a crowd had left.
 pub(crate) const MEMORY_GIVEN_BACK: &str = "godwit_memory_given_back_seconds";
+/// Connections of the store; labels `pool` (`readers`, `commits`, `changes` (Postgres), `others`) and
+/// `state` (`used`, `idle`).
+pub(crate) const STORE_CONNECTIONS: &str = "godwit_store_connections";
+/// Operations that wait for a connection (on SQLite: for their turn to write, too); label `pool`.
+pub(crate) const STORE_WAITING: &str = "godwit_store_waiting_operations";
+/// Operations that have got a connection, or not within their time; labels `pool`, `result` (`ok`,
+/// `failed`).
+pub(crate) const STORE_WAITS: &str = "godwit_store_waits_total";
+/// Milliseconds that operations have waited for a connection, all together; label `pool`.
+pub(crate) const STORE_WAITED: &str = "godwit_store_waited_milliseconds_total";
+/// The longest wait for a connection that has ended since the last look; label `pool`.
+pub(crate) const STORE_WAIT_LONGEST: &str = "godwit_store_wait_longest_seconds";
+
 /// Bytes of memory that the process holds (RSS).
 pub(crate) const MEMORY_BYTES: &str = "process_resident_memory_bytes";
 /// File descriptors that are open.
@@ -52,6 +68,11 @@ fn describe() {
     describe_counter!(AUDIT_LOST, "Lines of the audit trail that were lost");
     describe_counter!(LOG_LOST, "Lines of log that were lost: standard error took none");
     describe_histogram!(MEMORY_GIVEN_BACK, "Seconds that giving memory back took, after a crowd");
+    describe_gauge!(STORE_CONNECTIONS, "Connections of the store, by pool and whether one is used");
+    describe_gauge!(STORE_WAITING, "Operations that wait for a connection of the store, by pool");
+    describe_counter!(STORE_WAITS, "Waits for a connection of the store, by pool and result");
+    describe_counter!(STORE_WAITED, "Milliseconds waited for connections of the store, by pool");
+    describe_gauge!(STORE_WAIT_LONGEST, "The longest wait since the last look, by pool");
     describe_gauge!(MEMORY_BYTES, "Resident memory in bytes");
     describe_gauge!(OPEN_FDS, "Open file descriptors");
     describe_gauge!(OPEN_FDS_MAX, "File descriptors that may be open");
@@ -73,6 +94,25 @@ pub(crate) fn install() -> Result<PrometheusHandle> {
         .map_err(refused)?;
     let handle = builder.install_recorder().map_err(refused)?;
     describe();
-    metrics::gauge!(BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+    gauge!(BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
     Ok(handle)
+}
+
+/// Tells how the store's connections are used.
+pub(crate) fn tell_pools(pools: Vec<Use>) {
+    let whole = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    for Use { name, open, idle, waiting, taken, failed, waited, longest } in pools {
+        gauge!(STORE_CONNECTIONS, "pool" => name, "state" => "used").set(wide(open - idle));
+        gauge!(STORE_CONNECTIONS, "pool" => name, "state" => "idle").set(wide(idle));
+        gauge!(STORE_WAITING, "pool" => name).set(wide(waiting));
+        counter!(STORE_WAITS, "pool" => name, "result" => "ok").absolute(taken);
+        counter!(STORE_WAITS, "pool" => name, "result" => "failed").absolute(failed);
+        counter!(STORE_WAITED, "pool" => name).absolute(whole(waited));
+        gauge!(STORE_WAIT_LONGEST, "pool" => name).set(longest.as_secs_f64());
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52 of anything")]
+fn wide(count: u64) -> f64 {
+    count as f64
 }

@@ -6,14 +6,16 @@ use std::fs;
 use metrics_exporter_prometheus::PrometheusHandle;
 
 use crate::limits;
-use crate::metrics::{MEMORY_BYTES, OPEN_FDS, OPEN_FDS_MAX, THREADS};
+use crate::metrics::{MEMORY_BYTES, OPEN_FDS, OPEN_FDS_MAX, THREADS, tell_pools};
+use crate::store::Opened;
 
-/// Tidies the histograms and looks at the process, for as long as it is polled.
-pub(crate) async fn keep_tidy(handle: PrometheusHandle) {
+/// Tidies the histograms and looks at the process and its store, for as long as it is polled.
+pub(crate) async fn keep_tidy(handle: PrometheusHandle, store: Opened) {
     let mut tick = tokio::time::interval(limits::METRICS_UPKEEP);
     loop {
         tick.tick().await;
         handle.run_upkeep();
+        tell_pools(store.pools());
         // Listing descriptors may take a while.
         drop(tokio::task::spawn_blocking(sample).await);
     }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use godwit_core::pool::{Pools, Use};
 use godwit_core::store::{self, Error, Holder, SchemaState, Store};
 use godwit_core::tasks::contain;
 use godwit_store_postgres::PostgresStore;
@@ -169,6 +170,23 @@ impl Opened {
                 Ok(())
             }
             Err(error) => Err(unreadable(&error)),
+        }
+    }
+
+    /// How its connections are used.
+    pub(crate) fn pools(&self) -> Vec<Use> {
+        match self {
+            Self::Sqlite(store) => Pools::pools(store),
+            Self::Postgres(store) => Pools::pools(store),
+        }
+    }
+
+    /// Gives back what it keeps in memory to be faster, as far as nobody uses it.
+    pub(crate) async fn shrink(&self) {
+        match self {
+            Self::Sqlite(store) => store.shrink().await,
+            // Postgres keeps its pages in processes of its own.
+            Self::Postgres(_) => {}
         }
     }
 

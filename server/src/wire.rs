@@ -100,7 +100,7 @@ pub(crate) async fn start(parts: Parts) -> Result<Running> {
     let bus = InProcess::new();
     let announce: Arc<dyn Announce> = Arc::clone(&bus) as _;
     let (supervisor, died) = supervise();
-    let tidying = crate::process::keep_tidy(metrics.clone());
+    let tidying = crate::process::keep_tidy(metrics.clone(), store.clone());
     tokio::spawn(supervisor.watch("upkeep of the metrics", tidying));
     let stream: Arc<dyn Stream> = Arc::clone(&bus) as _;
     // Nobody has joined the stream yet: what an earlier process left is nobody's to be told here.
@@ -110,7 +110,7 @@ pub(crate) async fn start(parts: Parts) -> Result<Running> {
     let options = bridge_options(&config, store.lanes(config.commit.lanes));
     let bridge = Bridge::start(ports, options, u64::from_be_bytes(clock::random()?));
     bus.listen(Arc::clone(&bridge) as Arc<dyn Listen>);
-    let broker = broker(&config, open_files, &door, &bridge, &supervisor);
+    let broker = broker(&config, open_files, &store, &door, &bridge, &supervisor);
     let cuts: Vec<Arc<dyn Cut>> =
         vec![Arc::clone(&bridge) as _, Arc::new(Cutter(Arc::clone(&broker)))];
     let tokens_end = auth::tokens_end(&config);
@@ -164,12 +164,13 @@ pub(crate) async fn start(parts: Parts) -> Result<Running> {
 fn broker(
     config: &Config,
     open_files: usize,
+    store: &Opened,
     door: &Arc<Doorkeeper>,
     bridge: &Arc<Bridge>,
     supervisor: &Arc<Supervisor>,
 ) -> Arc<Broker> {
     let census = census(config, open_files);
-    let giving = crate::memory::after_crowds(Arc::clone(&census));
+    let giving = crate::memory::after_crowds(Arc::clone(&census), store.clone());
     tokio::spawn(supervisor.watch("memory given back", giving));
     Broker::new(
         broker_options(config),

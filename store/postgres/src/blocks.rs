@@ -19,7 +19,7 @@ use crate::{PostgresStore, column, hold};
 pub(crate) async fn of_user(store: &PostgresStore, user: &UserId) -> Result<Vec<UserId>, Error> {
     let limit = i64::try_from(BLOCKS_MAX).unwrap_or(i64::MAX);
     sqlx::query_file_scalar!("queries/blocks/list.sql", user.as_str(), limit)
-        .fetch_all(&store.readers)
+        .fetch_all(&mut *store.readers.take().await?)
         .await
         .map_err(from_driver)?
         .iter()
@@ -35,7 +35,7 @@ pub(crate) async fn among(
 ) -> Result<Vec<UserId>, Error> {
     let among: Vec<&str> = among.iter().map(UserId::as_str).collect();
     sqlx::query_file_scalar!("queries/blocks/among.sql", user.as_str(), &among as &[&str])
-        .fetch_all(&store.readers)
+        .fetch_all(&mut *store.readers.take().await?)
         .await
         .map_err(from_driver)?
         .iter()

@@ -11,6 +11,7 @@ use sqlx::{ConnectOptions as _, Connection as _, PgConnection};
 use crate::PostgresStore;
 use crate::error::{from_driver, from_first};
 use crate::limits;
+use crate::pool::Pool;
 use crate::recent::Recent;
 use crate::writers::Writers;
 
@@ -76,9 +77,9 @@ impl PostgresStore {
         };
         let (all, quarter) = (options.connections_max, options.connections_max / 4);
         Ok(Self {
-            readers: pool(all / 2),
-            changes: pool(quarter),
-            pool: pool(all.saturating_sub(all / 2 + quarter)),
+            readers: Pool::new("readers", pool(all / 2)),
+            changes: Pool::new("changes", pool(quarter)),
+            pool: Pool::new("others", pool(all.saturating_sub(all / 2 + quarter))),
             session: Arc::new(session.clone()),
             writers: Writers::new(session),
             recent: Recent::default(),

@@ -99,7 +99,7 @@ pub(crate) async fn direct(
     let (low, high) = ordered(one, other);
     let found =
         sqlx::query_file_scalar!("queries/direct_pairs/get.sql", low.as_str(), high.as_str())
-            .fetch_optional(&store.readers)
+            .fetch_optional(&mut *store.readers.take().await?)
             .await
             .map_err(from_driver)?;
     Ok(found.map(|id| ConversationId(id.into_bytes())))
@@ -257,7 +257,7 @@ pub(crate) async fn stays(
     };
     let id = column(id);
     sqlx::query_file!("queries/members/stays.sql", id, seq, user, i64::from(limit))
-        .fetch_all(&store.readers)
+        .fetch_all(&mut *store.readers.take().await?)
         .await
         .map_err(from_driver)?
         .into_iter()
@@ -284,7 +284,7 @@ pub(crate) async fn left(
 ) -> Result<Vec<Left>, Error> {
     let (user, since_ms) = (user.as_str(), signed(since_ms));
     sqlx::query_file!("queries/members/left.sql", user, since_ms, i64::from(limit))
-        .fetch_all(&store.readers)
+        .fetch_all(&mut *store.readers.take().await?)
         .await
         .map_err(from_driver)?
         .into_iter()
@@ -331,7 +331,7 @@ pub(crate) async fn acquainted(
 ) -> Result<Vec<UserId>, Error> {
     let among: Vec<&str> = among.iter().map(UserId::as_str).collect();
     sqlx::query_file_scalar!("queries/members/acquainted.sql", user.as_str(), &among as &[&str])
-        .fetch_all(&store.readers)
+        .fetch_all(&mut *store.readers.take().await?)
         .await
         .map_err(from_driver)?
         .iter()
@@ -348,7 +348,7 @@ pub(crate) async fn of_user(
 ) -> Result<Vec<Conversation>, Error> {
     let (user, after, limit) = (user.as_str(), after.map(column), i64::from(limit));
     sqlx::query_file!("queries/conversations/of_user.sql", user, after, limit)
-        .fetch_all(&store.readers)
+        .fetch_all(&mut *store.readers.take().await?)
         .await
         .map_err(from_driver)?
         .into_iter()

@@ -26,12 +26,12 @@ pub(crate) async fn behind(
     loop {
         let rows =
             sqlx::query_file!("queries/cursors/behind.sql", user, device, feed, after, limit)
-                .fetch_all(&store.readers)
+                .fetch_all(&mut *store.readers.take().await?)
                 .await
                 .map_err(from_driver)?;
         if !mended && rows.iter().any(|row| row.delivered_seq > row.head_seq) {
             let cursors = sqlx::query_file!("queries/cursors/mend.sql", user, device)
-                .execute(&store.pool)
+                .execute(&mut *store.pool.take().await?)
                 .await
                 .map_err(from_driver)?
                 .rows_affected();
@@ -77,7 +77,7 @@ impl PostgresStore {
     async fn mend_page(&self, after: Option<Uuid>) -> Result<(u64, Option<Uuid>), Error> {
         let limit = limits::MEND_CONVERSATIONS;
         let row = sqlx::query_file!("queries/cursors/mend_all.sql", after, limit)
-            .fetch_one(&self.pool)
+            .fetch_one(&mut *self.pool.take().await?)
             .await
             .map_err(from_driver)?;
         Ok((stored::unsigned("count", row.mended)?, row.next))
@@ -142,7 +142,7 @@ async fn advance_logs(store: &PostgresStore, moves: &[&Move]) -> Result<(), Erro
         &c.seqs
     )
     // To the end of the answer: Postgres commits after the last row.
-    .fetch_all(&store.pool)
+    .fetch_all(&mut *store.pool.take().await?)
     .await
     .map_err(from_driver)?;
     if missing == [0] {

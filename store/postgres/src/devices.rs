@@ -16,7 +16,7 @@ use crate::{PostgresStore, revocations};
 /// See [`godwit_core::people::People::devices`].
 pub(crate) async fn of_user(store: &PostgresStore, user: &UserId) -> Result<Vec<Device>, Error> {
     sqlx::query_file_as!(DeviceColumns, "queries/devices/list.sql", user.as_str())
-        .fetch_all(&store.readers)
+        .fetch_all(&mut *store.readers.take().await?)
         .await
         .map_err(from_driver)?
         .into_iter()
@@ -47,7 +47,7 @@ pub(crate) async fn note(
         &devices as &[&str],
         &times_ms
     )
-    .execute(&store.pool)
+    .execute(&mut *store.pool.take().await?)
     .await
     .map_err(from_driver)?;
     Ok(())
@@ -62,7 +62,7 @@ pub(crate) async fn name(
     let (user, id) = (device.user.as_str(), device.device.as_str());
     // To the end of the answer: Postgres commits after the last row.
     sqlx::query_file_as!(DeviceColumns, "queries/devices/name.sql", user, id, name)
-        .fetch_all(&store.pool)
+        .fetch_all(&mut *store.pool.take().await?)
         .await
         .map_err(from_driver)?
         .pop()

@@ -193,7 +193,7 @@ async fn page(
         i64::from(MENTIONS_COUNTED_MAX),
         OPEN_TOLD
     )
-    .fetch_all(&store.readers)
+    .fetch_all(&mut *store.readers.take().await?)
     .await
     .map_err(from_driver)?;
     let now = rows.first().map_or_else(|| Ok(Moment::default()), Row::moment)?;
@@ -210,7 +210,7 @@ async fn mend(store: &PostgresStore, user: &UserId, conversations: Vec<Uuid>) ->
         return Ok(());
     }
     let cursors = sqlx::query_file!("queries/inbox/mend.sql", &conversations)
-        .execute(&store.pool)
+        .execute(&mut *store.pool.take().await?)
         .await
         .map_err(from_driver)?
         .rows_affected();
@@ -230,7 +230,7 @@ async fn badge(store: &PostgresStore, user: &UserId, now_ms: u64) -> Result<Badg
         i64::from(UNREAD_BLOCKS_MAX),
         i64::from(MENTIONS_COUNTED_MAX)
     )
-    .fetch_one(&store.readers)
+    .fetch_one(&mut *store.readers.take().await?)
     .await
     .map_err(from_driver)?;
     Ok(Badge {

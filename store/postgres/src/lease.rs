@@ -38,7 +38,7 @@ impl PostgresStore {
     pub async fn holder(&self) -> Result<Holder, Error> {
         self.bounded(async {
             let row = sqlx::query_file!("queries/leases/get.sql")
-                .fetch_one(&self.readers)
+                .fetch_one(&mut *self.readers.take().await?)
                 .await
                 .map_err(from_driver)?;
             let heartbeat_ms = stored::unsigned("heartbeat", row.heartbeat_ms)?;

@@ -6,7 +6,7 @@
 //!
 //! Read it in this order: this file, `connect`, `commit` (with `writers` and `recent`),
 //! `conversations`, `changes`, `log`; `sessions`, `cursors`; `inbox`, `receipts`, `check`; `people`,
-//! `devices`, `blocks`; `upkeep`, `lease`.
+//! `devices`, `blocks`; `pool`, `upkeep`, `lease`.
 //!
 //! Locks are taken in this order, and several of a kind in the order of their keys: the hands of
 //! those who block (advisory), devices, sessions, heads, members, then what goes with them.
@@ -29,6 +29,7 @@ mod log;
 mod notices;
 mod offers;
 mod people;
+mod pool;
 mod receipts;
 mod recent;
 mod revocations;
@@ -49,14 +50,15 @@ use godwit_core::membership::{Conversation, Left, Member, NewConversation, Stay}
 use godwit_core::notice::{Notice, Telling};
 use godwit_core::offer::Offer;
 use godwit_core::policy::{Invited, Policy, Strangers};
+use godwit_core::pool::{Pools, Use};
 use godwit_core::store::{Error, OutboxEvent, Page, Pending, Prune, Pruned, Range, Store};
-use sqlx::postgres::{PgConnectOptions, PgPool};
+use sqlx::postgres::PgConnectOptions;
 use sqlx::{Postgres, Transaction};
 use uuid::Uuid;
 
 pub use crate::connect::Options;
-use crate::error::from_driver;
 pub use crate::lease::Lease;
+use crate::pool::Pool;
 use crate::recent::Recent;
 use crate::writers::Writers;
 
@@ -64,10 +66,10 @@ use crate::writers::Writers;
 #[derive(Debug, Clone)]
 pub struct PostgresStore {
     /// For everything but reads, commits and changes.
-    pool: PgPool,
-    readers: PgPool,
+    pool: Pool,
+    readers: Pool,
     /// For what has to be decided under a conversation's lock.
-    changes: PgPool,
+    changes: Pool,
     session: Arc<PgConnectOptions>,
     writers: Writers,
     recent: Recent,
@@ -76,11 +78,11 @@ pub struct PostgresStore {
 
 impl PostgresStore {
     async fn begin(&self) -> Result<Transaction<'static, Postgres>, Error> {
-        self.pool.begin().await.map_err(from_driver)
+        self.pool.begin().await
     }
 
     async fn begin_change(&self) -> Result<Transaction<'static, Postgres>, Error> {
-        self.changes.begin().await.map_err(from_driver)
+        self.changes.begin().await
     }
 
     /// Bounds an operation: a server that hangs without closing its connections is away, too. What
@@ -101,6 +103,13 @@ impl PostgresStore {
 /// How a conversation's id is stored.
 fn column(id: ConversationId) -> Uuid {
     Uuid::from_bytes(id.0)
+}
+
+impl Pools for PostgresStore {
+    /// Those that read, that change conversations, that commit sends, and that do everything else.
+    fn pools(&self) -> Vec<Use> {
+        vec![self.readers.look(), self.changes.look(), self.writers.look(), self.pool.look()]
+    }
 }
 
 impl Store for PostgresStore {
@@ -145,11 +154,13 @@ impl Store for PostgresStore {
     }
 
     fn conversation(&self, id: ConversationId) -> Pending<'_, Option<Conversation>> {
-        self.bounded(conversations::get(&self.readers, id))
+        self.bounded(async move { conversations::get(&mut *self.readers.take().await?, id).await })
     }
 
     fn member<'a>(&'a self, id: ConversationId, user: &'a UserId) -> Pending<'a, Option<Member>> {
-        self.bounded(conversations::member(&self.readers, id, user))
+        self.bounded(async move {
+            conversations::member(&mut *self.readers.take().await?, id, user).await
+        })
     }
 
     fn acquainted<'a>(&'a self, user: &'a UserId, among: &'a [UserId]) -> Pending<'a, Vec<UserId>> {

@@ -114,7 +114,7 @@ pub(crate) async fn read(
             limit,
             bytes_max
         )
-        .fetch_all(&store.readers)
+        .fetch_all(&mut *store.readers.take().await?)
         .await
     } else {
         sqlx::query_file_as!(
@@ -126,7 +126,7 @@ pub(crate) async fn read(
             limit,
             bytes_max
         )
-        .fetch_all(&store.readers)
+        .fetch_all(&mut *store.readers.take().await?)
         .await
     };
     let mut page: Option<Page> = None;
@@ -165,7 +165,7 @@ pub(crate) async fn pins(
 ) -> Result<Vec<Entry>, Error> {
     let (id, limit) = (column(conversation), i64::from(limit));
     sqlx::query_file_as!(EntryRow, "queries/messages/pins.sql", id, limit)
-        .fetch_all(&store.readers)
+        .fetch_all(&mut *store.readers.take().await?)
         .await
         .map_err(from_driver)?
         .into_iter()

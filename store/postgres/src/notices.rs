@@ -16,7 +16,7 @@ use crate::error::from_driver;
 /// See [`godwit_core::store::Store::tell`].
 pub(crate) async fn tell(store: &PostgresStore, tellings: &[Telling]) -> Result<(), Error> {
     // Mostly nobody has to find it later: then nothing is written.
-    if listening(&store.pool, tellings).await?.is_empty() {
+    if listening(&mut *store.pool.take().await?, tellings).await?.is_empty() {
         return Ok(());
     }
     let mut tx = store.begin().await?;
@@ -90,7 +90,7 @@ pub(crate) async fn read(
     let (user, name) = (device.user.as_str(), device.device.as_str());
     let feed = i16::from(feed.code());
     let cursor = sqlx::query_file_scalar!("queries/notices/cursor.sql", user, name, feed)
-        .fetch_optional(&store.readers)
+        .fetch_optional(&mut *store.readers.take().await?)
         .await
         .map_err(from_driver)?;
     let Some(cursor) = cursor else { return Ok(None) };
@@ -103,7 +103,7 @@ pub(crate) async fn read(
         after,
         i64::from(limit)
     )
-    .fetch_all(&store.readers)
+    .fetch_all(&mut *store.readers.take().await?)
     .await
     .map_err(from_driver)?
     .into_iter()

@@ -16,7 +16,7 @@ use crate::{PostgresStore, blocks, devices, revocations, sessions};
 
 impl People for PostgresStore {
     fn user<'a>(&'a self, id: &'a UserId) -> Pending<'a, User> {
-        self.bounded(get(&self.readers, id))
+        self.bounded(async move { get(&mut *self.readers.take().await?, id).await })
     }
 
     fn change_user<'a>(
@@ -187,7 +187,7 @@ async fn note_seen(store: &PostgresStore, seen: &[(UserId, u64)]) -> Result<(), 
         share_reads,
         share_presence
     )
-    .execute(&store.pool)
+    .execute(&mut *store.pool.take().await?)
     .await
     .map_err(from_driver)?;
     Ok(())
@@ -208,7 +208,7 @@ async fn claim_key(
         &fingerprint[..],
         signed(time_ms)
     )
-    .fetch_all(&store.pool)
+    .fetch_all(&mut *store.pool.take().await?)
     .await
     .map_err(from_driver)?;
     Ok(if stands == [&fingerprint[..]] { Claim::Yours } else { Claim::Another })

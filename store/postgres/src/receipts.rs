@@ -25,7 +25,7 @@ pub(crate) async fn report(
     if keys.users.is_empty() {
         return Ok(plan(reports, Loaded::default()).verdicts);
     }
-    let mut connection = store.pool.acquire().await.map_err(from_driver)?;
+    let mut connection = store.pool.take().await?;
     let loaded = keys.load(&mut connection).await?;
     let found = loaded.cursors.clone();
     let decided = plan(reports, loaded);
@@ -181,7 +181,7 @@ pub(crate) async fn of_conversation(
     conversation: ConversationId,
 ) -> Result<Vec<Receipt>, Error> {
     sqlx::query_file!("queries/inbox/receipts.sql", column(conversation))
-        .fetch_all(&store.readers)
+        .fetch_all(&mut *store.readers.take().await?)
         .await
         .map_err(from_driver)?
         .into_iter()

@@ -46,7 +46,7 @@ pub(crate) async fn after(
     limit: u32,
 ) -> Result<Vec<Revocation>, Error> {
     sqlx::query_file!("queries/revocations/after.sql", signed(after), i64::from(limit))
-        .fetch_all(&store.pool)
+        .fetch_all(&mut *store.pool.take().await?)
         .await
         .map_err(from_driver)?
         .into_iter()

@@ -13,7 +13,7 @@ impl PostgresStore {
     /// Compares the database's schema with this program's. Writes nothing.
     pub async fn migrate_status(&self) -> Result<SchemaState, Error> {
         let known: Vec<i64> = MIGRATIONS.iter().map(|migration| migration.version).collect();
-        let mut connection = self.pool.acquire().await.map_err(from_driver)?;
+        let mut connection = self.pool.take().await?;
         let exist = sqlx::query_file_scalar!("queries/migrations/exist.sql")
             .fetch_one(&mut *connection)
             .await
@@ -40,7 +40,7 @@ impl PostgresStore {
         // A connection of its own: a migration may take as long as it takes, and wait for another. Nor
         // is it cut when this process gets no turn between two statements for a while; when it is gone,
         // keep-alives tell.
-        let mut connection = self.pool.acquire().await.map_err(from_driver)?.detach();
+        let mut connection = self.pool.take().await?.detach();
         let unbounded = "SET statement_timeout = 0; SET lock_timeout = 0; \
                          SET idle_in_transaction_session_timeout = 0";
         sqlx::raw_sql(unbounded).execute(&mut connection).await.map_err(from_driver)?;

@@ -242,7 +242,7 @@ pub(crate) async fn prune(store: &PostgresStore, prune: Prune) -> Result<(u64, b
     let expired = store
         .bounded(async {
             sqlx::query_file!("queries/sessions/expired.sql", now_ms, rows_max)
-                .fetch_all(&store.pool)
+                .fetch_all(&mut *store.pool.take().await?)
                 .await
                 .map_err(from_driver)
         })
@@ -317,7 +317,7 @@ impl PostgresStore {
     pub async fn mark_all_closed(&self, now_ms: u64) -> Result<u64, Error> {
         let now_ms = signed(now_ms);
         let closed = sqlx::query_file!("queries/sessions/close_all.sql", now_ms)
-            .execute(&self.pool)
+            .execute(&mut *self.pool.take().await?)
             .await
             .map_err(from_driver)?;
         Ok(closed.rows_affected())

@@ -13,7 +13,7 @@ use crate::{PostgresStore, invitations, notices, offers, sessions};
 /// See [`godwit_core::store::Store::outbox`].
 pub(crate) async fn outbox(store: &PostgresStore, limit: u32) -> Result<Vec<OutboxEvent>, Error> {
     sqlx::query_file!("queries/outbox/oldest.sql", i64::from(limit))
-        .fetch_all(&store.pool)
+        .fetch_all(&mut *store.pool.take().await?)
         .await
         .map_err(from_driver)?
         .into_iter()
@@ -33,7 +33,7 @@ pub(crate) async fn outbox_done(store: &PostgresStore, ids: &[i64]) -> Result<()
         return Ok(());
     }
     sqlx::query_file!("queries/outbox/done.sql", ids)
-        .execute(&store.pool)
+        .execute(&mut *store.pool.take().await?)
         .await
         .map_err(from_driver)?;
     Ok(())
@@ -51,14 +51,14 @@ pub(crate) async fn prune(store: &PostgresStore, prune: Prune) -> Result<Pruned,
 async fn prune_bodies(store: &PostgresStore, prune: Prune) -> Result<u64, Error> {
     let (now_ms, rows_max) = (signed(prune.now_ms), i64::from(prune.rows_max));
     let expired = sqlx::query_file!("queries/messages/prune_expired.sql", now_ms, rows_max)
-        .execute(&store.pool)
+        .execute(&mut *store.pool.take().await?)
         .await
         .map_err(from_driver)?
         .rows_affected();
     let Some(before) = prune.bodies_before_ms else { return Ok(expired) };
     let rest = rows_max - i64::try_from(expired).unwrap_or(i64::MAX);
     let aged = sqlx::query_file!("queries/messages/prune_aged.sql", signed(before), rest.max(0))
-        .execute(&store.pool)
+        .execute(&mut *store.pool.take().await?)
         .await
         .map_err(from_driver)?
         .rows_affected();
@@ -69,7 +69,7 @@ async fn prune_keys(store: &PostgresStore, prune: Prune) -> Result<u64, Error> {
     let until_ms = signed(prune.now_ms.saturating_sub(KEY_KEPT_MS));
     let rows_max = i64::from(prune.rows_max);
     let keys = sqlx::query_file!("queries/request_keys/prune.sql", until_ms, rows_max)
-        .execute(&store.pool)
+        .execute(&mut *store.pool.take().await?)
         .await
         .map_err(from_driver)?;
     Ok(keys.rows_affected())
@@ -90,7 +90,7 @@ async fn prune_notices(store: &PostgresStore, prune: Prune) -> Result<(), Error>
 /// See [`godwit_core::store::Store::ping`].
 pub(crate) async fn ping(store: &PostgresStore) -> Result<(), Error> {
     sqlx::query_file_scalar!("queries/migrations/ping.sql")
-        .fetch_one(&store.readers)
+        .fetch_one(&mut *store.readers.take().await?)
         .await
         .map_err(from_driver)?;
     Ok(())

@@ -6,6 +6,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
+use godwit_core::pool::{Use, Waits};
 use godwit_core::store::Error;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection as _, PgConnection};
@@ -20,6 +21,7 @@ pub(crate) struct Writers {
     session: Arc<PgConnectOptions>,
     permits: Arc<Semaphore>,
     at_rest: Arc<Mutex<Vec<(PgConnection, Instant)>>>,
+    waits: Waits,
 }
 
 /// A connection that is used. Dropped without [`Writer::rest`], it is closed: what it was doing is
@@ -38,11 +40,16 @@ impl Writers {
             session: Arc::new(session),
             permits: Arc::new(Semaphore::new(limits::WRITERS)),
             at_rest: Arc::default(),
+            waits: Waits::new("commits"),
         }
     }
 
     /// Waits for the right, then takes the connection that was used last, or makes one.
     pub(crate) async fn take(&self) -> Result<Writer<'_>, Error> {
+        self.waits.during(self.take_one()).await
+    }
+
+    async fn take_one(&self) -> Result<Writer<'_>, Error> {
         let permit = self.permits.acquire().await;
         // Closed with the store.
         let permit = permit.map_err(|_| from_driver(sqlx::Error::PoolClosed))?;
@@ -54,6 +61,13 @@ impl Writers {
         }
         let connection = PgConnection::connect_with(&self.session).await.map_err(from_driver)?;
         Ok(Writer { connection, writers: self, _permit: permit })
+    }
+
+    /// How they are used at this moment.
+    pub(crate) fn look(&self) -> Use {
+        let idle = self.at_rest.lock().unwrap_or_else(PoisonError::into_inner).len();
+        let used = limits::WRITERS.saturating_sub(self.permits.available_permits());
+        self.waits.look(idle + used, idle)
     }
 
     fn pop(&self) -> Option<(PgConnection, Instant)> {

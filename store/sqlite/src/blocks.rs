@@ -13,7 +13,7 @@ use crate::{SqliteStore, pack};
 pub(crate) async fn of_user(store: &SqliteStore, user: &UserId) -> Result<Vec<UserId>, Error> {
     let (name, limit) = (user.as_str(), BLOCKS_MAX as i64);
     sqlx::query_file_scalar!("queries/blocks/list.sql", name, limit)
-        .fetch_all(&store.readers())
+        .fetch_all(&mut *store.reader().await?)
         .await
         .map_err(from_driver)?
         .iter()
@@ -29,7 +29,7 @@ pub(crate) async fn blocked_by(
 ) -> Result<Vec<UserId>, Error> {
     let (name, among) = (user.as_str(), pack::users(among));
     sqlx::query_file_scalar!("queries/blocks/among.sql", name, among)
-        .fetch_all(&store.readers())
+        .fetch_all(&mut *store.reader().await?)
         .await
         .map_err(from_driver)?
         .iter()

@@ -36,7 +36,7 @@ pub(crate) async fn check(
     let tx: &mut SqliteConnection = if repair {
         &mut *write.insert(store.begin().await?)
     } else {
-        &mut *read.insert(store.readers().begin().await.map_err(from_driver)?)
+        &mut *read.insert(store.begin_reading().await?)
     };
     // Every id is above the empty blob.
     let after = after.map(|id| id.0.to_vec()).unwrap_or_default();

@@ -91,7 +91,7 @@ pub(crate) async fn direct(
     let (low, high) = ordered(one, other);
     let (low, high) = (low.as_str(), high.as_str());
     sqlx::query_file_scalar!("queries/direct_pairs/get.sql", low, high)
-        .fetch_optional(&store.readers())
+        .fetch_optional(&mut *store.reader().await?)
         .await
         .map_err(from_driver)?
         .map(|id| stored::conversation_id(&id))
@@ -255,7 +255,7 @@ pub(crate) async fn acquainted(
 ) -> Result<Vec<UserId>, Error> {
     let (user, among) = (user.as_str(), pack::users(among));
     sqlx::query_file_scalar!("queries/members/acquainted.sql", user, among)
-        .fetch_all(&store.readers())
+        .fetch_all(&mut *store.reader().await?)
         .await
         .map_err(from_driver)?
         .iter()
@@ -280,7 +280,7 @@ pub(crate) async fn of_user(
         after,
         limit
     )
-    .fetch_all(&store.readers())
+    .fetch_all(&mut *store.reader().await?)
     .await
     .map_err(from_driver)?
     .into_iter()
@@ -300,7 +300,7 @@ pub(crate) async fn stays(
     let (joined, user) =
         after.map_or((-1, String::new()), |(seq, user)| (signed(seq.0), user.as_str().to_owned()));
     sqlx::query_file!("queries/members/stays.sql", id, joined, user, limit)
-        .fetch_all(&store.readers())
+        .fetch_all(&mut *store.reader().await?)
         .await
         .map_err(from_driver)?
         .into_iter()
@@ -327,7 +327,7 @@ pub(crate) async fn left(
 ) -> Result<Vec<Left>, Error> {
     let (user, since_ms) = (user.as_str(), signed(since_ms));
     sqlx::query_file_as!(LeftColumns, "queries/members/left.sql", user, since_ms, limit)
-        .fetch_all(&store.readers())
+        .fetch_all(&mut *store.reader().await?)
         .await
         .map_err(from_driver)?
         .into_iter()

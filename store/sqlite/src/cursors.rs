@@ -24,7 +24,7 @@ pub(crate) async fn behind(
     loop {
         let rows =
             sqlx::query_file!("queries/cursors/behind.sql", user, device, feed, after, limit)
-                .fetch_all(&store.readers())
+                .fetch_all(&mut *store.reader().await?)
                 .await
                 .map_err(from_driver)?;
         if !mended && rows.iter().any(|row| row.delivered_seq > row.head_seq) {

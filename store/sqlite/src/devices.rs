@@ -14,7 +14,7 @@ use crate::{SqliteStore, pack, revocations, sessions};
 pub(crate) async fn of_user(store: &SqliteStore, user: &UserId) -> Result<Vec<Device>, Error> {
     let user = user.as_str();
     sqlx::query_file_as!(DeviceColumns, "queries/devices/list.sql", user)
-        .fetch_all(&store.readers())
+        .fetch_all(&mut *store.reader().await?)
         .await
         .map_err(from_driver)?
         .into_iter()

@@ -48,6 +48,15 @@ fn means(code: i32) -> Means {
     found.map_or(Means::Broken, |(_, means)| *means)
 }
 
+/// `SQLITE_IOERR_FSYNC`: the disk has lost a write, and will not say so again.
+const LOST_FLUSH: &str = "1034";
+
+/// Whether a flush has failed: what was written before it may be lost, too.
+pub(crate) fn is_lost_flush(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    code.is_some_and(|code| code == LOST_FLUSH)
+}
+
 /// Maps an error of the driver.
 pub(crate) fn from_driver(error: sqlx::Error) -> Error {
     let means = match &error {

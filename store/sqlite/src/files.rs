@@ -37,12 +37,20 @@ impl Files {
         &self.path
     }
 
+    /// The write-ahead log.
+    pub(crate) fn log(&self) -> PathBuf {
+        self.with("-wal")
+    }
+
+    fn with(&self, suffix: &str) -> PathBuf {
+        let mut path = self.path.clone().into_os_string();
+        path.push(suffix);
+        path.into()
+    }
+
     fn now(&self) -> [Option<Id>; 3] {
-        ["", "-wal", "-shm"].map(|suffix| {
-            let mut path = self.path.clone().into_os_string();
-            path.push(suffix);
-            std::fs::metadata(path).ok().as_ref().map(id)
-        })
+        ["", "-wal", "-shm"]
+            .map(|suffix| std::fs::metadata(self.with(suffix)).ok().as_ref().map(id))
     }
 
     /// The files were opened just now.

@@ -129,7 +129,7 @@ async fn page(store: &SqliteStore, user: &UserId, query: &InboxQuery) -> Result<
         UNREAD_BLOCKS_MAX,
         MENTIONS_COUNTED_MAX
     )
-    .fetch_all(&store.readers())
+    .fetch_all(&mut *store.reader().await?)
     .await
     .map_err(from_driver)?;
     let number = rows.first().map_or(0, |row| row.now_number);
@@ -177,7 +177,7 @@ async fn badge(store: &SqliteStore, user: &UserId, now_ms: u64) -> Result<Badge,
         UNREAD_BLOCKS_MAX,
         MENTIONS_COUNTED_MAX
     )
-    .fetch_one(&store.readers())
+    .fetch_one(&mut *store.reader().await?)
     .await
     .map_err(from_driver)?;
     Ok(Badge {

@@ -38,7 +38,7 @@ impl SqliteStore {
     /// Who held the lease last, or holds it.
     pub async fn holder(&self) -> Result<Holder, Error> {
         let row = sqlx::query_file!("queries/leases/get.sql")
-            .fetch_one(&self.readers())
+            .fetch_one(&mut *self.reader().await?)
             .await
             .map_err(from_driver)?;
         let heartbeat_ms = stored::unsigned("heartbeat", row.heartbeat_ms)?;

@@ -2,10 +2,11 @@
 //!
 //! Two connections write, in turn, commits first; four read beside them (write-ahead log). Every
 //! commit is flushed to the disk before it returns (`synchronous = FULL`), because a PUBACK means
-//! COMMIT; what only costs a repetition is flushed with the next one. It refuses to share its file with
+//! COMMIT; everything else gives its turn back first and is flushed together with others, and what only
+//! costs a repetition with the next commit. It refuses to share its file with
 //! another serving process in any useful way: a second writer waits, and who serves takes the `lease`.
 //!
-//! Read it in this order: this file, `connect` (with `turns` and `files`), `commit`, `conversations`, `changes`, `log`, `sessions`,
+//! Read it in this order: this file, `connect` (with `turns`, `flush` and `files`), `commit`, `conversations`, `changes`, `log`, `sessions`,
 //! `cursors`, `upkeep`; then what people see beside the log: `inbox`, `receipts`, `check`, `people`,
 //! `devices`, `blocks`. `pack` says how a batch travels in one statement.
 
@@ -19,6 +20,7 @@ mod cursors;
 mod devices;
 mod error;
 mod files;
+mod flush;
 mod inbox;
 mod invitations;
 mod lease;
@@ -49,8 +51,9 @@ use godwit_core::offer::Offer;
 use godwit_core::policy::{Invited, Policy, Strangers};
 use godwit_core::store::{OutboxEvent, Page, Pending, Prune, Pruned, Range, Store};
 
-use crate::connect::Pools;
+use crate::connect::{Pools, Waits};
 use crate::files::Files;
+use crate::flush::Flushes;
 pub use crate::lease::Lease;
 use crate::turns::Turns;
 
@@ -62,6 +65,8 @@ pub struct SqliteStore {
     /// SQLite has one writer, and a queue here is fair where its lock is not.
     turns: Turns,
     files: Arc<Files>,
+    flushes: Arc<Flushes>,
+    waits: Waits,
 }
 
 impl Store for SqliteStore {
@@ -106,11 +111,11 @@ impl Store for SqliteStore {
     }
 
     fn conversation(&self, id: ConversationId) -> Pending<'_, Option<Conversation>> {
-        Box::pin(async move { conversations::get(&self.readers(), id).await })
+        Box::pin(async move { conversations::get(&mut *self.reader().await?, id).await })
     }
 
     fn member<'a>(&'a self, id: ConversationId, user: &'a UserId) -> Pending<'a, Option<Member>> {
-        Box::pin(async move { conversations::member(&self.readers(), id, user).await })
+        Box::pin(async move { conversations::member(&mut *self.reader().await?, id, user).await })
     }
 
     fn acquainted<'a>(&'a self, user: &'a UserId, among: &'a [UserId]) -> Pending<'a, Vec<UserId>> {

@@ -9,6 +9,10 @@ pub(crate) const READERS: u32 = 4;
 /// How long an operation waits for its connection before the store counts as away.
 pub(crate) const ACQUIRE: Duration = Duration::from_secs(5);
 
+/// How long writes that are no commits may follow each other while a commit waits: some ten of them, for
+/// they are flushed after their turn. After it the commit goes first.
+pub(crate) const BURST: Duration = Duration::from_millis(5);
+
 /// How long SQLite waits for another process's lock before the store counts as away.
 pub(crate) const BUSY: Duration = Duration::from_secs(5);
 

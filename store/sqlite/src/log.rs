@@ -76,11 +76,11 @@ pub(crate) async fn read_log(
             limit,
             bytes_max
         )
-        .fetch_all(&store.readers())
+        .fetch_all(&mut *store.reader().await?)
         .await
     } else {
         sqlx::query_file_as!(Row, "queries/messages/page.sql", key, after, before, limit, bytes_max)
-            .fetch_all(&store.readers())
+            .fetch_all(&mut *store.reader().await?)
             .await
     };
     let rows = rows.map_err(from_driver)?;
@@ -101,7 +101,7 @@ pub(crate) async fn pins(
 ) -> Result<Vec<Entry>, Error> {
     let key = &id.as_bytes()[..];
     sqlx::query_file_as!(EntryColumns, "queries/messages/pins.sql", key, limit)
-        .fetch_all(&store.readers())
+        .fetch_all(&mut *store.reader().await?)
         .await
         .map_err(from_driver)?
         .into_iter()

@@ -16,7 +16,7 @@ use crate::{SqliteStore, pack};
 /// See [`godwit_core::store::Store::tell`].
 pub(crate) async fn tell(store: &SqliteStore, tellings: &[Telling]) -> Result<(), Error> {
     // Mostly nobody has to find it later: then nothing is written.
-    if listening(&store.readers(), tellings).await?.is_empty() {
+    if listening(&mut *store.reader().await?, tellings).await?.is_empty() {
         return Ok(());
     }
     let mut tx = store.begin().await?;
@@ -90,13 +90,13 @@ pub(crate) async fn read(
 ) -> Result<Option<Vec<Notice>>, Error> {
     let (user, name, feed) = (device.user.as_str(), device.device.as_str(), feed.code());
     let cursor = sqlx::query_file_scalar!("queries/notices/cursor.sql", user, name, feed)
-        .fetch_optional(&store.readers())
+        .fetch_optional(&mut *store.reader().await?)
         .await
         .map_err(from_driver)?;
     let Some(cursor) = cursor else { return Ok(None) };
     let after = after.map_or(cursor, |seq| signed(seq.0).max(cursor));
     sqlx::query_file_as!(NoticeColumns, "queries/notices/page.sql", user, feed, after, limit)
-        .fetch_all(&store.readers())
+        .fetch_all(&mut *store.reader().await?)
         .await
         .map_err(from_driver)?
         .into_iter()

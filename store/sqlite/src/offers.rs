@@ -40,7 +40,7 @@ pub(crate) async fn list(
 ) -> Result<Vec<Offer>, Error> {
     let (name, since_ms) = (user.as_str(), signed(since_ms));
     sqlx::query_file!("queries/offers/list.sql", name, since_ms)
-        .fetch_all(&store.readers())
+        .fetch_all(&mut *store.reader().await?)
         .await
         .map_err(from_driver)?
         .into_iter()

@@ -14,7 +14,7 @@ use crate::{SqliteStore, blocks, devices, pack, revocations, sessions};
 
 impl People for SqliteStore {
     fn user<'a>(&'a self, id: &'a UserId) -> Pending<'a, User> {
-        Box::pin(async move { get(&self.readers(), id).await })
+        Box::pin(async move { get(&mut *self.reader().await?, id).await })
     }
 
     fn change_user<'a>(

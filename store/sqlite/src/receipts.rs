@@ -72,7 +72,7 @@ pub(crate) async fn of(
 ) -> Result<Vec<Receipt>, Error> {
     let id = &conversation.as_bytes()[..];
     sqlx::query_file!("queries/inbox/receipts.sql", id)
-        .fetch_all(&store.readers())
+        .fetch_all(&mut *store.reader().await?)
         .await
         .map_err(from_driver)?
         .into_iter()

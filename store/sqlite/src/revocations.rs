@@ -37,7 +37,7 @@ pub(crate) async fn after(
 ) -> Result<Vec<Revocation>, Error> {
     let after = signed(after);
     sqlx::query_file!("queries/revocations/after.sql", after, limit)
-        .fetch_all(&store.readers())
+        .fetch_all(&mut *store.reader().await?)
         .await
         .map_err(from_driver)?
         .into_iter()

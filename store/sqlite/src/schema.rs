@@ -12,7 +12,7 @@ impl SqliteStore {
     /// Compares the file's schema with this program's. Writes nothing.
     pub async fn migrate_status(&self) -> Result<SchemaState, Error> {
         let known: Vec<i64> = MIGRATIONS.iter().map(|migration| migration.version).collect();
-        let mut reader = self.readers().acquire().await.map_err(from_driver)?;
+        let mut reader = self.reader().await?;
         let exist = sqlx::query_file_scalar!("queries/migrations/exist.sql")
             .fetch_one(&mut *reader)
             .await

@@ -211,7 +211,7 @@ pub(crate) async fn change_subscriptions(
 pub(crate) async fn prune(store: &SqliteStore, prune: Prune) -> Result<(u64, bool), Error> {
     let now_ms = signed(prune.now_ms);
     let expired = sqlx::query_file!("queries/sessions/expired.sql", now_ms, prune.rows_max)
-        .fetch_all(&store.readers())
+        .fetch_all(&mut *store.reader().await?)
         .await
         .map_err(from_driver)?;
     let (mut removed, mut steps) = (0, 0);

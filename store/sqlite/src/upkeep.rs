@@ -12,7 +12,7 @@ use crate::{SqliteStore, invitations, notices, offers, pack, sessions};
 /// See [`godwit_core::store::Store::outbox`].
 pub(crate) async fn outbox(store: &SqliteStore, limit: u32) -> Result<Vec<OutboxEvent>, Error> {
     sqlx::query_file!("queries/outbox/oldest.sql", limit)
-        .fetch_all(&store.readers())
+        .fetch_all(&mut *store.reader().await?)
         .await
         .map_err(from_driver)?
         .into_iter()
@@ -93,7 +93,7 @@ async fn prune_keys(store: &SqliteStore, prune: Prune) -> Result<u64, Error> {
 /// See [`godwit_core::store::Store::ping`].
 pub(crate) async fn ping(store: &SqliteStore) -> Result<(), Error> {
     sqlx::query_file_scalar!("queries/migrations/ping.sql")
-        .fetch_one(&store.readers())
+        .fetch_one(&mut *store.reader().await?)
         .await
         .map_err(from_driver)?;
     Ok(())

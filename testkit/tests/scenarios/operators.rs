@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use godwit_testkit::probe::{self, Probe};
-use godwit_testkit::server::Godwit;
+use godwit_testkit::rest;
+use godwit_testkit::server::{Godwit, Options};
 use godwit_testkit::wire::Version;
+use tokio::task::JoinSet;
 
 use super::payload;
-use super::world::{BOTH, World};
+use super::world::{BOTH, Backend, World};
 
 /// A well-formed id of no conversation.
 const NOWHERE: &str = "AAAAAAAAAAAAAAAAAAAAAA";
@@ -136,6 +138,11 @@ async fn the_numbers_of_the_guide_are_there() {
         "godwit_stage_seconds_count{stage=\"ack\"}",
         "godwit_stage_seconds_count{stage=\"route\"}",
         "godwit_outbox_oldest_age_seconds",
+        "godwit_store_connections{pool=\"commits\",state=\"idle\"} 1",
+        "godwit_store_waiting_operations{pool=\"others\"} 0",
+        "godwit_store_waits_total{pool=\"readers\",result=\"failed\"} 0",
+        "godwit_store_waited_milliseconds_total{pool=\"readers\"}",
+        "godwit_store_wait_longest_seconds{pool=\"commits\"}",
         "process_resident_memory_bytes",
         "process_open_fds",
         "process_max_fds",
@@ -146,4 +153,39 @@ async fn the_numbers_of_the_guide_are_there() {
         let name = name.split(' ').next().expect("a name");
         assert!(text.contains(&format!("# HELP {name} ")), "{name} has no help");
     }
+}
+
+/// A table that somebody has locked: who reads it, and who waits for those, is seen by pool.
+#[tokio::test]
+async fn the_use_of_the_stores_connections_is_told() {
+    // Beyond the time between two looks at the pools.
+    let options = Options::default()
+        .with("GODWIT__STORE__POSTGRES_TIMEOUT", "60s")
+        .with("GODWIT__STORE__POSTGRES_CONNECTIONS_MAX", "8");
+    let world = World::on_with(Backend::Postgres, options).await;
+    let mut session = world.database().session();
+    session.ask("BEGIN; LOCK TABLE conversations IN ACCESS EXCLUSIVE MODE; SELECT 1");
+    let url = format!("http://{}", world.server.address("http"));
+    let mut reading = JoinSet::new();
+    for _ in 0..7 {
+        let (url, admin) = (url.clone(), world.server.admin().to_owned());
+        let path = format!("/v1/conversations/{}", world.cid);
+        reading.spawn(async move { rest::ask(&url, "GET", &path, &admin, None).await.status });
+    }
+    // Half of eight read.
+    let parts = [
+        "godwit_store_connections{pool=\"readers\",state=\"used\"} 4",
+        "godwit_store_connections{pool=\"changes\",state=\"used\"} 0",
+        "godwit_store_waiting_operations{pool=\"readers\"} 3",
+        "godwit_store_waiting_operations{pool=\"commits\"} 0",
+    ];
+    metrics(&world.server, &parts).await;
+    session.ask("COMMIT; SELECT 1");
+    assert_eq!(reading.join_all().await, [200; 7]);
+    let parts = [
+        "godwit_store_connections{pool=\"readers\",state=\"idle\"} 4",
+        "godwit_store_waiting_operations{pool=\"readers\"} 0",
+        "godwit_store_waits_total{pool=\"readers\",result=\"failed\"} 0",
+    ];
+    metrics(&world.server, &parts).await;
 }
