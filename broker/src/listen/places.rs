@@ -8,6 +8,7 @@
 //! sockets grow old there, and an honest peer comes, is served and goes.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -30,6 +31,8 @@ pub struct Places {
     patience: Duration,
     born: Instant,
     state: Mutex<State>,
+    /// One of those in line looks for all: each of them by itself cost a core with some thousands.
+    looker: tokio::sync::Mutex<()>,
 }
 
 #[derive(Debug, Default)]
@@ -39,7 +42,6 @@ struct State {
     /// Only of addresses with a holder or somebody in line.
     lines: HashMap<Origin, Line>,
     holders: HashMap<u64, Holder>,
-    looked: Option<Instant>,
 }
 
 /// What there is of one address.
@@ -80,28 +82,35 @@ impl Places {
     /// server waiting for `patience` may be told to go.
     #[must_use]
     pub fn new(max: usize, share: usize, patience: Duration) -> Arc<Self> {
-        let state = Mutex::default();
+        let (state, looker) = (Mutex::default(), tokio::sync::Mutex::default());
         let (max, share) = (max.max(1), share.max(1));
-        Arc::new(Self { max, share, patience, born: Instant::now(), state })
+        Arc::new(Self { max, share, patience, born: Instant::now(), state, looker })
     }
 
     /// Waits for a place. Dropped while it waits, it leaves the line.
     pub async fn take(self: &Arc<Self>, origin: Origin) -> Held {
         loop {
-            let mut coming = match self.ask(origin) {
+            let coming = match self.ask(origin) {
                 Ok(held) => return held,
                 Err(coming) => coming,
             };
-            loop {
-                tokio::select! {
-                    biased;
-                    held = &mut coming => match held {
-                        Ok(held) => return held,
-                        Err(_) => break,
-                    },
-                    () = tokio::time::sleep(PLACES_LOOK_EVERY) => self.look(),
-                }
+            tokio::select! {
+                biased;
+                held = coming => if let Ok(held) = held {
+                    return held;
+                },
+                never = self.look_on() => match never {},
             }
+        }
+    }
+
+    /// Looks for all in line, as soon as nobody else does, until it is dropped: whoever waits longest
+    /// does it, and when that one leaves the next.
+    async fn look_on(&self) -> Infallible {
+        let _role = self.looker.lock().await;
+        loop {
+            tokio::time::sleep(PLACES_LOOK_EVERY).await;
+            self.look();
         }
     }
 
@@ -168,15 +177,10 @@ impl Places {
         granted
     }
 
-    /// Tells holders to go for whose places others are in line, once in a while.
+    /// Tells holders to go for whose places others are in line.
     fn look(&self) {
-        let now = Instant::now();
         let mut state = self.state.lock();
-        let State { held, lines, holders, looked, .. } = &mut *state;
-        if looked.is_some_and(|at| now.duration_since(at) < PLACES_LOOK_EVERY / 2) {
-            return;
-        }
-        *looked = Some(now);
+        let State { held, lines, holders, .. } = &mut *state;
         for line in lines.values_mut() {
             line.waiting.retain(|tell| !tell.is_closed());
         }
