@@ -54,6 +54,12 @@ impl Bucket {
         Ok(())
     }
 
+    /// Takes so many more, whether the rate allows it or not: what was done has cost so much.
+    pub fn charge(&mut self, rate: Rate, count: u32, now: Instant) {
+        let due = self.due.map_or(now, |due| due.max(now));
+        self.due = due.checked_add(rate.interval.saturating_mul(count));
+    }
+
     /// Gives one back that was taken.
     pub fn give(&mut self, rate: Rate) {
         self.due = self.due.and_then(|due| due.checked_sub(rate.interval));
@@ -102,6 +108,13 @@ impl<K: Eq + Hash + Clone> Buckets<K> {
             self.make_room(now);
         }
         self.buckets.entry(key.clone()).or_default().take(rate, now)
+    }
+
+    /// As [`Bucket::charge`] on the bucket of `key`, if it is remembered.
+    pub fn charge(&mut self, key: &K, rate: Rate, count: u32, now: Instant) {
+        if let Some(bucket) = self.buckets.get_mut(key) {
+            bucket.charge(rate, count, now);
+        }
     }
 
     /// As [`Bucket::give`] on the bucket of `key`, if it is remembered.
@@ -179,6 +192,20 @@ mod tests {
         assert!(!bucket.is_rested(start + 1099 * MS));
         assert!(bucket.is_rested(start + 1100 * MS));
         assert_eq!(Rate::per_second(0), None);
+    }
+
+    #[test]
+    fn what_was_done_is_paid_for() {
+        let (mut buckets, now) = (Buckets::new(8), Instant::now());
+        let rate = Rate::per_second(10).unwrap();
+        buckets.charge(&1, rate, 100, now);
+        assert!(buckets.is_empty(), "whoever has taken nothing owes nothing");
+        assert_eq!(buckets.take(&1, rate, now), Ok(()));
+        buckets.charge(&1, rate, 29, now);
+        assert_eq!(buckets.take(&1, rate, now), Err(2100 * MS));
+        assert_eq!(buckets.take(&1, rate, now + 2100 * MS), Ok(()));
+        buckets.charge(&1, rate, u32::MAX, now);
+        assert!(buckets.take(&1, rate, now).is_err());
     }
 
     #[test]

@@ -68,6 +68,19 @@ pub(crate) const HTTP_SCARCE_TIME_MAX: Duration = Duration::from_secs(1);
 /// written: pipelined requests are not read beyond it. A token of 8 KiB fits. Beyond it: 431.
 pub(crate) const HTTP_BUFFER_BYTES: usize = 32 * 1024;
 
+/// Bytes of answers in a second to one device, and of documents to one address that shows no token, and
+/// at once: 64 MiB, as `limits.publish_bytes_per_s` is for one connection of MQTT. Beyond it requests
+/// are answered 429.
+pub(crate) const HTTP_ANSWER_BYTES_PER_S: u32 = 64 * 1024 * 1024;
+
+/// Requests of `/livez`, `/readyz` and `/metrics` in a second from one address, and at once: room for many
+/// probes behind one address, and less than a third of a core for the metrics. Beyond it: 429.
+pub(crate) const PROBES_PER_S: u32 = 400;
+
+/// How long an address waits for a refusal for being too fast, with which its connection ends: so it does not
+/// come again at once, and all its places together are refused a thousand times in a second.
+pub(crate) const HTTP_THROTTLED_PAUSE: Duration = Duration::from_millis(250);
+
 /// Pause after an accept that failed for want of descriptors when the spare one is lent.
 pub(crate) const HTTP_ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 

@@ -20,7 +20,7 @@ use sha2::{Digest as _, Sha256};
 use super::Api;
 use super::caller::Caller;
 use super::if_match::IfMatch;
-use super::problem::{Kind, Problem};
+use super::problem::{Kind, Problem, TooMuch};
 use crate::clock;
 use crate::limits::IDEMPOTENCY_KEY_CHARS_MAX;
 
@@ -73,9 +73,11 @@ impl FromRequest<Arc<Api>> for Asked {
 
 /// The body, up to the router's bound.
 pub(crate) async fn body_of(request: Request) -> Result<Bytes, Problem> {
-    Bytes::from_request(request, &()).await.map_err(|rejection| match rejection.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => Problem::too_large(),
-        _ => Problem::bad("the body could not be read to its end"),
+    Bytes::from_request(request, &()).await.map_err(|rejection| {
+        if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE || TooMuch::caused(&rejection) {
+            return Problem::too_large();
+        }
+        Problem::bad("the body could not be read to its end")
     })
 }
 

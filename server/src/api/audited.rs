@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use axum::extract::{ConnectInfo, Request};
 use axum::http::{Method, StatusCode};
+use godwit_core::ids::Identity;
 use godwit_core::rate::{Bucket, Rate};
 use parking_lot::Mutex;
 
@@ -54,6 +55,11 @@ pub(super) fn begin(request: &mut Request) -> Option<Note> {
 }
 
 impl Note {
+    /// The device that asks, as far as it is known.
+    pub(super) fn device(&self) -> Option<Identity> {
+        self.who.0.get()?.parse().ok()
+    }
+
     /// It is answered.
     pub(super) fn end(self, audit: &Audit, status: StatusCode) {
         let who = self.who.0.get().map_or("-", String::as_str);

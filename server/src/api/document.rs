@@ -1,8 +1,7 @@
 //! The OpenAPI document: generated from the handlers, completed by what stands around all of them.
 
-use std::sync::Arc;
-
 use axum::Extension;
+use axum::body::Bytes;
 use axum::http::header;
 use axum::response::IntoResponse;
 use serde_json::{Map, Value, json};
@@ -13,9 +12,9 @@ use super::asked::IDEMPOTENCY_KEY;
 use super::problem::Kind;
 use crate::limits::PAGE_ITEMS_MAX;
 
-/// The document as it is served.
+/// The document as it is served, one for all answers under way.
 #[derive(Debug, Clone)]
-pub(super) struct Document(Arc<str>);
+pub(super) struct Document(Bytes);
 
 impl Document {
     /// Completes what the handlers say.
@@ -55,7 +54,7 @@ impl Document {
     responses((status = 200, description = "OpenAPI 3.1", body = Object)),
 )]
 pub(super) async fn openapi(Extension(document): Extension<Document>) -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, "application/json")], document.0.to_string())
+    ([(header::CONTENT_TYPE, "application/json")], document.0)
 }
 
 /// Adds title, version, and how to show a token.

@@ -1,6 +1,8 @@
 //! Refusals as RFC 9457 has them: `application/problem+json`.
 
 use std::borrow::Cow;
+use std::error::Error;
+use std::fmt;
 use std::time::Duration;
 
 use axum::http::{HeaderValue, StatusCode, header};
@@ -33,6 +35,32 @@ pub(crate) struct Problem {
     /// What is there now, for a request that named another state.
     #[serde(skip)]
     etag: Option<String>,
+}
+
+/// A body is larger than whoever sends it may send.
+#[derive(Debug)]
+pub(crate) struct TooMuch;
+
+impl fmt::Display for TooMuch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("too much for a stranger")
+    }
+}
+
+impl Error for TooMuch {}
+
+impl TooMuch {
+    /// Whether an error came from it.
+    pub(crate) fn caused(error: &(dyn Error + 'static)) -> bool {
+        let mut next = Some(error);
+        while let Some(error) = next {
+            if error.is::<Self>() {
+                return true;
+            }
+            next = error.source();
+        }
+        false
+    }
 }
 
 /// The kinds of problems: type, status, title.

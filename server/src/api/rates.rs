@@ -2,7 +2,8 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
-use std::time::Instant;
+use std::num::NonZeroU32;
+use std::time::{Duration, Instant};
 
 use axum::extract::ConnectInfo;
 use axum::http::Extensions;
@@ -14,8 +15,9 @@ use parking_lot::Mutex;
 use super::peer::Peer;
 use super::problem::Problem;
 use crate::limits::{
-    LOGIN_ADDRESS_BURST, LOGIN_ADDRESS_INTERVAL, LOGIN_DEVICE_BURST, LOGIN_PLACES_MAX,
-    LOGIN_USER_BURST, LOGIN_USER_INTERVAL, LOGIN_WRONG_BURST, LOGIN_WRONG_INTERVAL, RATE_KEYS_MAX,
+    HTTP_ANSWER_BYTES_PER_S, LOGIN_ADDRESS_BURST, LOGIN_ADDRESS_INTERVAL, LOGIN_DEVICE_BURST,
+    LOGIN_PLACES_MAX, LOGIN_USER_BURST, LOGIN_USER_INTERVAL, LOGIN_WRONG_BURST,
+    LOGIN_WRONG_INTERVAL, PROBES_PER_S, RATE_KEYS_MAX,
 };
 
 /// All buckets.
@@ -23,6 +25,9 @@ use crate::limits::{
 pub(crate) struct Rates {
     requests: Option<Rate>,
     addresses: Mutex<Buckets<Origin>>,
+    documents: Mutex<Buckets<Origin>>,
+    answers: Mutex<Buckets<Identity>>,
+    probes: Mutex<Buckets<Origin>>,
     callers: Mutex<Buckets<Identity>>,
     login_addresses: Mutex<Buckets<Origin>>,
     login_places: Mutex<Buckets<(UserId, Origin)>>,
@@ -80,6 +85,18 @@ fn place_rate() -> Rate {
     Rate::every(LOGIN_USER_INTERVAL, LOGIN_USER_BURST)
 }
 
+/// Bytes of an answer that count as one; each request counts as that.
+const ANSWER_STEP: u32 = 1024;
+
+fn steps(bytes: u64) -> u32 {
+    u32::try_from(bytes / u64::from(ANSWER_STEP)).unwrap_or(u32::MAX)
+}
+
+fn answer_rate() -> Rate {
+    let steps = HTTP_ANSWER_BYTES_PER_S / ANSWER_STEP;
+    Rate::every(Duration::from_secs(1) / steps, NonZeroU32::new(steps).unwrap_or(NonZeroU32::MIN))
+}
+
 fn wrong_rate() -> Rate {
     Rate::every(LOGIN_WRONG_INTERVAL, LOGIN_WRONG_BURST)
 }
@@ -90,6 +107,9 @@ impl Rates {
         Self {
             requests: Rate::per_second(requests_per_s),
             addresses: Mutex::new(Buckets::new(RATE_KEYS_MAX)),
+            documents: Mutex::new(Buckets::new(RATE_KEYS_MAX)),
+            answers: Mutex::new(Buckets::new(RATE_KEYS_MAX)),
+            probes: Mutex::new(Buckets::new(RATE_KEYS_MAX)),
             callers: Mutex::new(Buckets::new(RATE_KEYS_MAX)),
             login_addresses: Mutex::new(Buckets::new(RATE_KEYS_MAX)),
             login_places: Mutex::new(Buckets::new(RATE_KEYS_MAX)),
@@ -106,11 +126,39 @@ impl Rates {
         taken.map_err(|wait| Problem::throttled("too many requests from this address", wait))
     }
 
-    /// A request of a device.
+    /// The same for what is shown to anybody: it is paid for by its bytes as well.
+    pub(crate) fn document(&self, from: Origin) -> Result<(), Problem> {
+        let taken = self.documents.lock().take(&from, answer_rate(), Instant::now());
+        taken.map_err(|wait| Problem::throttled("too many bytes from this address", wait))?;
+        self.address(from)
+    }
+
+    /// What is sent to an address for a request that showed no token.
+    pub(crate) fn shown(&self, from: Origin, bytes: u64) {
+        self.documents.lock().charge(&from, answer_rate(), steps(bytes), Instant::now());
+    }
+
+    /// What is sent to a device.
+    pub(crate) fn answered(&self, who: &Identity, bytes: u64) {
+        self.answers.lock().charge(who, answer_rate(), steps(bytes), Instant::now());
+    }
+
+    /// A question of whoever watches the server, from an address.
+    pub(crate) fn probe(&self, from: Origin) -> Result<(), Problem> {
+        let Some(rate) = Rate::per_second(PROBES_PER_S) else { return Ok(()) };
+        let taken = self.probes.lock().take(&from, rate, Instant::now());
+        taken.map_err(|wait| Problem::throttled("too many probes from this address", wait))
+    }
+
+    /// A request of a device, which pays for it by the bytes of the answer as well.
     pub(crate) fn caller(&self, who: &Identity) -> Result<(), Problem> {
-        let Some(rate) = self.requests else { return Ok(()) };
-        let taken = self.callers.lock().take(who, rate, Instant::now());
-        taken.map_err(|wait| Problem::throttled("too many requests of this device", wait))
+        let now = Instant::now();
+        if let Some(rate) = self.requests {
+            let taken = self.callers.lock().take(who, rate, now);
+            taken.map_err(|wait| Problem::throttled("too many requests of this device", wait))?;
+        }
+        let taken = self.answers.lock().take(who, answer_rate(), now);
+        taken.map_err(|wait| Problem::throttled("too many bytes were asked for", wait))
     }
 
     /// A try of a password. A device from which the password was right at that address has tries of
@@ -239,6 +287,33 @@ mod tests {
         }
         assert_eq!((places.known.len(), places.order.len()), (LOGIN_PLACES_MAX, LOGIN_PLACES_MAX));
         assert!(!places.known.contains(&place(4)));
+    }
+
+    #[test]
+    fn answers_are_held_by_their_bytes() {
+        const PAGE: u64 = 1024 * 1024;
+        let rates = Rates::new(0);
+        let alice: Identity = "alice:phone".parse().unwrap();
+        let pages =
+            |mut one: Box<dyn FnMut() -> bool + '_>| (0..1000).take_while(|_| one()).count();
+        let shown = pages(Box::new(|| {
+            rates.shown(at(1), PAGE);
+            rates.document(at(1)).is_ok()
+        }));
+        let answered = pages(Box::new(|| {
+            rates.answered(&alice, PAGE);
+            rates.caller(&alice).is_ok()
+        }));
+        let full = usize::try_from(u64::from(HTTP_ANSWER_BYTES_PER_S) / PAGE).unwrap();
+        // What comes back meanwhile is half a page in 8 ms.
+        assert!((full..full + 16).contains(&shown), "{shown} pages");
+        assert!((full..full + 16).contains(&answered), "{answered} pages");
+        assert!(rates.document(at(2)).is_ok() && rates.address(at(1)).is_ok());
+        assert!(rates.caller(&"alice:laptop".parse().unwrap()).is_ok());
+        // Whoever watches the server is not held back by that, but has a bound as well.
+        let probes = (0..2 * PROBES_PER_S).filter(|_| rates.probe(at(1)).is_ok()).count();
+        assert!((PROBES_PER_S as usize..2 * PROBES_PER_S as usize).contains(&probes), "{probes}");
+        assert!(rates.probe(at(2)).is_ok());
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use axum::body::HttpBody as _;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
 use axum::http::StatusCode;
 use axum::http::header::{self, HeaderValue};
@@ -20,7 +21,7 @@ use super::{
     Api, audited, blocks, conversations, cors, devices, docs, health, inbox, invitations, login,
     members, messages, receipts, send, settings, users,
 };
-use crate::limits::{HTTP_BODY_BYTES_MAX, HTTP_REQUEST_TIME_MAX};
+use crate::limits::{HTTP_BODY_BYTES_MAX, HTTP_REQUEST_TIME_MAX, HTTP_THROTTLED_PAUSE};
 use crate::metrics::{HTTP_REQUEST_SECONDS, HTTP_REQUESTS};
 
 /// All routes over `api`; pages of `cors_origins` may use them.
@@ -97,7 +98,8 @@ fn documented() -> OpenApiRouter<Arc<Api>> {
 }
 
 /// Bounds a request in rate and time, gives the framework's own refusals our form, counts it. Health
-/// and metrics are asked by machines that must be answered: they are held to no rate.
+/// and metrics are asked by machines that must be answered: they have a rate of their own. Whoever is too
+/// fast waits for the refusal, and answers count by their size.
 async fn around(State(api): State<Arc<Api>>, mut request: Request, next: Next) -> Response {
     let start = Instant::now();
     let note = audited::begin(&mut request);
@@ -107,12 +109,25 @@ async fn around(State(api): State<Arc<Api>>, mut request: Request, next: Next) -
         .extensions()
         .get::<MatchedPath>()
         .map_or_else(|| "none".to_owned(), |path| path.as_str().to_owned());
-    let held = !matches!(request.uri().path(), "/livez" | "/readyz" | "/metrics");
-    let let_in = if held { api.rates.address(origin(request.extensions())) } else { Ok(()) };
+    let from = origin(request.extensions());
+    let let_in = match request.uri().path() {
+        "/livez" | "/readyz" | "/metrics" => api.rates.probe(from),
+        path if path.starts_with("/v1/") => api.rates.address(from),
+        _ => api.rates.document(from),
+    };
     let response = match let_in {
         Ok(()) => in_time(request, next).await,
-        Err(throttled) => throttled.into_response(),
+        Err(throttled) => {
+            tokio::time::sleep(HTTP_THROTTLED_PAUSE).await;
+            // What else was sent on this connection is not even read.
+            ([(header::CONNECTION, "close")], throttled).into_response()
+        }
     };
+    let bytes = response.body().size_hint().lower();
+    match note.as_ref().and_then(audited::Note::device) {
+        Some(device) => api.rates.answered(&device, bytes),
+        None => api.rates.shown(from, bytes),
+    }
     if let Some(note) = note {
         note.end(&api.audit, response.status());
     }

@@ -86,7 +86,7 @@ pub(crate) async fn serve(
 
 async fn accept_all(entrance: Entrance, house: Arc<House>, mut stop: watch::Receiver<bool>) {
     let mut connections = JoinSet::new();
-    let mut spare = Spare::new();
+    let spare = Spare::new();
     let stopped = stop.clone();
     loop {
         let accepted = tokio::select! {
@@ -101,10 +101,14 @@ async fn accept_all(entrance: Entrance, house: Arc<House>, mut stop: watch::Rece
                 match house.census.admit(peer) {
                     Ok(place) => {
                         let (house, tls) = (Arc::clone(&house), entrance.tls.clone());
-                        let stop = stopped.clone();
+                        let (stop, spare) = (stopped.clone(), spare.clone());
                         connections.spawn(async move {
                             attend::run(house, stream, peer, tls, scarce, stop).await;
                             drop(place);
+                            // Before another listener takes what is free now.
+                            if scarce {
+                                spare.regain();
+                            }
                         });
                     }
                     Err(_) => metrics::counter!(HTTP_TURNED_AWAY, "why" => "full").increment(1),

@@ -124,6 +124,8 @@ impl Service<Request<Incoming>> for Guest {
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let (router, held, peer) = (self.router.clone(), Arc::clone(&self.held), self.peer);
         Box::pin(async move {
+            // Requests that wait behind each other take turns with all other connections.
+            tokio::task::yield_now().await;
             // Polled only when there is room for an answer: until then the peer is waited for.
             held.works();
             let response = answer(&router, request, &held, peer).await;

@@ -12,6 +12,7 @@ use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
+use super::super::problem::TooMuch;
 use crate::limits::{HTTP_BODY_BYTES_MAX, HTTP_STALL_MAX};
 
 /// A stream that fails when its peer takes no byte for too long. How long it may be silent is
@@ -125,7 +126,7 @@ impl Body for Watched {
                         this.left = left;
                         Poll::Ready(Some(Ok(frame)))
                     }
-                    None => Poll::Ready(Some(Err("too much for a stranger".into()))),
+                    None => Poll::Ready(Some(Err(Box::new(TooMuch)))),
                 }
             }
             Poll::Ready(last) => {

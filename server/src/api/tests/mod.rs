@@ -25,12 +25,14 @@ use crate::auth::Doorkeeper;
 use crate::auth::keyring::{AdminToken, EmbeddedKey};
 use crate::auth::watch::Watch;
 use crate::config::Config;
+use crate::limits::{HTTP_REQUEST_TIME_MAX, HTTP_STRANGERS_BODY_BYTES_MAX};
 use crate::store::{Opened, Pending};
 use crate::testing::Dir;
 
 mod blocks;
 mod conversations;
 mod cors;
+mod deadlines;
 mod devices;
 mod document;
 mod health;
