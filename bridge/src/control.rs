@@ -1,10 +1,11 @@
 //! What the control plane and `q/groups` ask: conversations created and changed.
 
 use std::collections::BTreeSet;
+use std::time::Instant;
 
 use godwit_core::bus::Signal;
 use godwit_core::change::{self, Adding, Ask, ChangeRequest, DetailsChange, Refused};
-use godwit_core::ids::{Identity, UserId};
+use godwit_core::ids::{ConversationId, Identity, UserId};
 use godwit_core::limits::MEMBERS_MAX;
 use godwit_core::membership::{Conversation, ConversationKind, History, NewConversation, Role};
 use godwit_core::policy::{Invited, Strangers};
@@ -19,6 +20,11 @@ const UNWANTED: Refused = Refused::Forbidden("a user named cannot be asked by yo
 /// Why a user brings no more people together today.
 const TOO_MANY: Refused =
     Refused::Forbidden("you have asked too many people today who do not know you; ask again later");
+
+/// Why a user brings these people together no more today.
+const TOO_OFTEN: Refused = Refused::Forbidden(
+    "you have asked one of them too often today, who does not know you; wait for an answer",
+);
 
 /// Creates a conversation; see [`godwit_core::bus::Control::create`].
 pub(crate) async fn create(
@@ -41,7 +47,7 @@ pub(crate) async fn create(
             (inner.options.members_max(creator), new.kind == ConversationKind::Group);
         let refused = match group && new.members.len() > max {
             true => Some(Refused::Full { max }),
-            false => may_ask(inner, creator, &others, group, new.time_ms).await?,
+            false => may_ask(inner, creator, (&others, new.id), group, new.time_ms).await?,
         };
         if let Some(refused) = refused {
             return Ok(made(inner, new).await?.ok_or(refused));
@@ -128,7 +134,9 @@ async fn add(
         if blocks_any(inner, &actor.user, &new).await? {
             return Ok(Err(UNWANTED));
         }
-        if let Some(refused) = may_ask(inner, &actor.user, &new, true, request.time_ms).await? {
+        if let Some(refused) =
+            may_ask(inner, &actor.user, (&new, request.conversation), true, request.time_ms).await?
+        {
             return Ok(Err(refused));
         }
         if inner.options.policy.strangers.by_invitation {
@@ -143,7 +151,7 @@ async fn add(
 async fn may_ask(
     inner: &Inner,
     user: &UserId,
-    others: &[UserId],
+    (others, conversation): (&[UserId], ConversationId),
     group: bool,
     time_ms: u64,
 ) -> Result<Option<Refused>, Error> {
@@ -155,7 +163,13 @@ async fn may_ask(
     let contacts_only = strangers.contacts_only && group;
     let strangers = Strangers { contacts_only, ..strangers.clone() };
     Ok(match inner.store.invite(user, others, &strangers, time_ms).await? {
-        Invited::Yes => None,
+        // The same ones again, into one conversation after the other, are asked too much as well.
+        Invited::Yes(strangers)
+            if inner.asked.ask(user, &strangers, conversation, Instant::now()) =>
+        {
+            None
+        }
+        Invited::Yes(_) => Some(TOO_OFTEN),
         Invited::Stranger => Some(UNWANTED),
         Invited::TooMany => Some(TOO_MANY),
     })

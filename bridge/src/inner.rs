@@ -8,6 +8,7 @@ use godwit_core::tasks::Supervisor;
 use tokio::sync::Semaphore;
 
 use crate::acquainted::Acquainted;
+use crate::asked::Asked;
 use crate::clock::MessageIds;
 use crate::committer::Committer;
 use crate::cursors::Cursors;
@@ -45,6 +46,7 @@ pub(crate) struct Inner {
     pub(crate) large: Large,
     pub(crate) notices: Notices,
     pub(crate) rates: Rates,
+    pub(crate) asked: Asked,
     pub(crate) receipts: Arc<Receipts>,
     pub(crate) teller: Arc<Teller>,
     /// Bounds the reads of logs for lagging devices.

@@ -37,6 +37,7 @@
 //! ones (a lane's turn, the receipts' turn) are, on purpose.
 
 mod acquainted;
+mod asked;
 mod clock;
 mod committer;
 mod control;
@@ -186,6 +187,7 @@ impl Bridge {
             large: large::Large::new(),
             notices: notices::Notices::default(),
             rates,
+            asked: asked::Asked::default(),
             receipts,
             teller,
             pulls: Semaphore::new(limits::PULLS_MAX),

@@ -58,10 +58,10 @@ impl Default for Strangers {
 pub const INVITED_MS: u64 = 24 * 3_600_000;
 
 /// Whether users may be asked into a conversation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Invited {
-    /// They may; strangers among them are noted.
-    Yes,
+    /// They may; those among them who do not know the user are noted, and stand here.
+    Yes(Vec<UserId>),
     /// One of them does not know the user, and must.
     Stranger,
     /// Too many of today do not know the user.
@@ -73,14 +73,16 @@ impl Strangers {
     /// the user.
     #[must_use]
     pub fn judge(&self, others: &[UserId], unknown: &BTreeSet<UserId>) -> Invited {
-        if !others.iter().any(|user| unknown.contains(user)) {
-            return Invited::Yes;
+        let strangers: Vec<UserId> =
+            others.iter().filter(|user| unknown.contains(*user)).cloned().collect();
+        if strangers.is_empty() {
+            return Invited::Yes(strangers);
         }
         let full = self.per_day > 0 && unknown.len() > self.per_day as usize;
         match (self.contacts_only, full) {
             (true, _) => Invited::Stranger,
             (false, true) => Invited::TooMany,
-            (false, false) => Invited::Yes,
+            (false, false) => Invited::Yes(strangers),
         }
     }
 }
@@ -147,13 +149,14 @@ mod tests {
             Strangers { contacts_only, per_day, ..Strangers::default() }.judge(&[user(n)], &unknown)
         };
         // contacts only, a day's bound, who
+        let yes = |n| Invited::Yes(vec![user(n)]);
         let table = [
-            (false, 5, 1, Invited::Yes),
+            (false, 5, 1, yes(1)),
             (false, 4, 1, Invited::TooMany),
-            (false, 4, 7, Invited::Yes),
-            (false, 0, 1, Invited::Yes),
+            (false, 4, 7, Invited::Yes(Vec::new())),
+            (false, 0, 1, yes(1)),
             (true, 9, 1, Invited::Stranger),
-            (true, 9, 7, Invited::Yes),
+            (true, 9, 7, Invited::Yes(Vec::new())),
         ];
         for (contacts_only, per_day, n, expected) in table {
             assert_eq!(judge(contacts_only, per_day, n), expected, "{contacts_only} {per_day} {n}");

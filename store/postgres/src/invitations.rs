@@ -33,10 +33,11 @@ pub(crate) async fn invite(
         recent.iter().map(String::as_str).chain(others.iter().map(UserId::as_str)).collect();
     let unknown = unknown(&mut tx, name, &all).await?;
     let invited = strangers.judge(others, &unknown);
-    let new: Vec<&str> =
-        others.iter().filter(|user| unknown.contains(*user)).map(UserId::as_str).collect();
-    if invited == Invited::Yes && !new.is_empty() {
-        let time_ms = signed(time_ms);
+    if let Invited::Yes(new) = &invited
+        && !new.is_empty()
+    {
+        let (new, time_ms): (Vec<&str>, _) =
+            (new.iter().map(UserId::as_str).collect(), signed(time_ms));
         sqlx::query_file!("queries/invitations/put.sql", name, &new as &[&str], time_ms, since_ms)
             .execute(&mut *tx)
             .await

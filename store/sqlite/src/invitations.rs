@@ -29,9 +29,10 @@ pub(crate) async fn invite(
     let all: Vec<UserId> = recent.iter().chain(others).cloned().collect();
     let unknown = unknown(&mut tx, user, &all).await?;
     let invited = strangers.judge(others, &unknown);
-    let new: Vec<UserId> = others.iter().filter(|user| unknown.contains(*user)).cloned().collect();
-    if invited == Invited::Yes && !new.is_empty() {
-        let (new, time_ms) = (pack::users(&new), signed(time_ms));
+    if let Invited::Yes(new) = &invited
+        && !new.is_empty()
+    {
+        let (new, time_ms) = (pack::users(new), signed(time_ms));
         sqlx::query_file!("queries/invitations/put.sql", name, new, time_ms, since_ms)
             .execute(&mut *tx)
             .await

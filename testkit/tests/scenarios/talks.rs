@@ -22,6 +22,7 @@ in_both_versions!(
 );
 
 in_both_versions!(with measured: strangers_are_asked_in_measure);
+in_both_versions!(the_same_stranger_is_asked_only_so_often);
 in_both_versions!(with hosted: some_may_make_large_groups);
 in_both_versions!(with by_invitation: nobody_joins_a_group_without_an_own_yes);
 
@@ -145,6 +146,36 @@ async fn strangers_are_asked_in_measure(side: Side<'_>) {
         side.rest("alice").await.post("/v1/conversations", &body).await.problem(403),
         "forbidden"
     );
+}
+
+/// Five times in a day, into whatever it is; then whoever does not answer is left alone.
+async fn the_same_stranger_is_asked_only_so_often(side: Side<'_>) {
+    let ids = side.ids(&["b0", "b1"]);
+    let group = |members: &[String]| {
+        GroupAsk::Create(Create { direct: false, members: members.to_vec(), details: None })
+    };
+    let mut alice = side.chat("alice", "phone").await;
+    made(&alice.groups("", direct(&ids[0])).await);
+    for _ in 0..4 {
+        made(&alice.groups("", group(&ids[..1])).await);
+    }
+    let cid = made(&alice.groups("", group(&[])).await);
+    let refused = [
+        alice.groups("", group(&ids)).await,
+        alice.groups(&cid, chat::add(&[&ids[0]], Role::Member)).await,
+    ];
+    for refused in refused {
+        assert_eq!((refused.code, &refused.group), (0x87, &None), "{}", refused.reason);
+    }
+    // What there is already is told again, and others are asked.
+    assert!(alice.groups("", direct(&ids[0])).await.existed);
+    made(&alice.groups("", group(&ids[1..])).await);
+    let mut known = side.chat("b0", "phone").await;
+    let pair = made(&known.groups("", direct(&side.id("alice"))).await);
+    known.say(&pair, "what is it?").await;
+    for _ in 0..8 {
+        made(&alice.groups("", group(&ids[..1])).await);
+    }
 }
 
 fn direct(with: &str) -> GroupAsk {
