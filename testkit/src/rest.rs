@@ -80,6 +80,12 @@ impl Caller {
         self.ask("GET", path, &[], None).await
     }
 
+    /// GET of a server that may close the connection instead; `None`: it did.
+    pub async fn try_get(&self, path: &str) -> Option<Reply> {
+        let answer = self.exchange(&self.request("GET", path, &[], None)).await.ok()?;
+        parse(&String::from_utf8_lossy(&answer))
+    }
+
     /// POST.
     pub async fn post(&self, path: &str, body: &Value) -> Reply {
         self.ask("POST", path, &[], Some(body)).await
@@ -108,9 +114,27 @@ impl Caller {
         headers: &[(&str, &str)],
         body: Option<&Value>,
     ) -> Reply {
-        let (base, token) = (&self.base, &self.token);
         let what = format!("{method} {path}");
-        let host = base.strip_prefix("http://").expect("an http URL").trim_end_matches('/');
+        let request = self.request(method, path, headers, body);
+        let answer = within(&what, self.exchange(&request)).await;
+        let answer = answer.unwrap_or_else(|error| panic!("{what}: {error}"));
+        // Fonts and pictures are no text, and no test reads them.
+        let answer = String::from_utf8_lossy(&answer);
+        parse(&answer).unwrap_or_else(|| panic!("{what}: not HTTP: {answer:?}"))
+    }
+
+    fn host(&self) -> &str {
+        self.base.strip_prefix("http://").expect("an http URL").trim_end_matches('/')
+    }
+
+    fn request(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<&Value>,
+    ) -> String {
+        let (host, token) = (self.host(), &self.token);
         let body = body.map(Value::to_string).unwrap_or_default();
         let mut head = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n");
         if !token.is_empty() {
@@ -123,26 +147,24 @@ impl Caller {
         for (name, value) in headers {
             head.push_str(&format!("{name}: {value}\r\n"));
         }
-        let answer = within(&what, async {
-            let mut stream = match self.from {
-                None => TcpStream::connect(host).await?,
-                Some(from) => {
-                    let socket = TcpSocket::new_v4()?;
-                    socket.bind((from, 0).into())?;
-                    let peer = host.parse().map_err(std::io::Error::other)?;
-                    socket.connect(peer).await?
-                }
-            };
-            stream.write_all(format!("{head}\r\n{body}").as_bytes()).await?;
-            let mut answer = Vec::new();
-            stream.read_to_end(&mut answer).await?;
-            std::io::Result::Ok(answer)
-        })
-        .await
-        .unwrap_or_else(|error| panic!("{what}: {error}"));
-        // Fonts and pictures are no text, and no test reads them.
-        let answer = String::from_utf8_lossy(&answer);
-        parse(&answer).unwrap_or_else(|| panic!("{what}: not HTTP: {answer:?}"))
+        format!("{head}\r\n{body}")
+    }
+
+    /// All that comes back on a connection of its own.
+    async fn exchange(&self, request: &str) -> std::io::Result<Vec<u8>> {
+        let mut stream = match self.from {
+            None => TcpStream::connect(self.host()).await?,
+            Some(from) => {
+                let socket = TcpSocket::new_v4()?;
+                socket.bind((from, 0).into())?;
+                let peer = self.host().parse().map_err(std::io::Error::other)?;
+                socket.connect(peer).await?
+            }
+        };
+        stream.write_all(request.as_bytes()).await?;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await?;
+        Ok(answer)
     }
 }
 

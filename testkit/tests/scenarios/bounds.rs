@@ -153,6 +153,36 @@ async fn sends_in_one_commit_are_bounded() {
     assert_eq!(number(&world, "godwit_commit_sends_bucket{le=\"4\"} ").await, all);
 }
 
+/// What waits while the store is away is committed in batches of 4 MiB: sixteen of the largest bodies.
+#[tokio::test]
+async fn bytes_in_one_commit_are_bounded() {
+    const SENDS: usize = 40;
+    let database = postgres::empty();
+    let proxy = Proxy::start(database.url());
+    let world = World::through(&proxy, database, Options::default()).await;
+    let mut alice = world.probe(Version::V5, "alice", "phone").await;
+    assert_eq!(alice.publish(&world.c(), b"before").await.code, 0);
+    proxy.freeze();
+    let body = vec![b'x'; 262_144];
+    let mut waiting = Vec::new();
+    for n in 0..SENDS {
+        let topic = world.keyed(&format!("k{n}"));
+        waiting.push(alice.start_publish(&topic, &body, Properties::none()).await);
+    }
+    while number(&world, "godwit_commit_queue_sends ").await < SENDS as u64 {
+        tokio::time::sleep(POLL).await;
+    }
+    proxy.pass();
+    for packet in waiting {
+        assert_eq!(alice.answer(packet).await.code, 0);
+    }
+    let of = async |le: &str| {
+        number(&world, &format!("godwit_commit_sends_bucket{{le=\"{le}\"}} ")).await
+    };
+    assert_eq!(of("16").await, of("+Inf").await, "more than sixteen in one commit");
+    assert!(of("16").await - of("8").await >= 2, "no full batch: {}", of("8").await);
+}
+
 /// A store that is away: so many sends and bytes wait, the others are told to, and after
 /// `commit.hold_max` those that wait are given up by closing.
 #[tokio::test]

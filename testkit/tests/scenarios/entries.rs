@@ -15,6 +15,7 @@ in_both_versions!(
     a_reaction_is_replaced_and_taken_back,
     replies_and_mentions_name_places_and_people,
     pins_are_kept_in_order,
+    of_many_pins_the_last_are_shown,
     what_may_not_be_done_has_its_code,
     floods_have_an_end,
 );
@@ -224,6 +225,26 @@ async fn pins_are_kept_in_order(side: Side<'_>) {
     owner.say(&pair, "between us").await;
     bob.accepted(&pair, pin(2)).await;
     assert_eq!(targets(owner.look(&pair).await), [2]);
+}
+
+async fn of_many_pins_the_last_are_shown(side: Side<'_>) {
+    const SHOWN: usize = 100;
+    let cid = side.group(&["olga", "bob"]).await;
+    let mut owner = side.chat("olga", "phone").await;
+    let last = SHOWN as u64 + 3;
+    for n in 2..=last {
+        owner.say(&cid, &format!("{n}")).await;
+    }
+    for seq in 2..=last {
+        owner.accepted(&cid, about(EntryType::Pin, seq, "")).await;
+    }
+    let newest: Vec<u64> = (2..=last).rev().take(SHOWN).collect();
+    let shown: Vec<u64> = owner.look(&cid).await.pins.iter().map(|pin| pin.target).collect();
+    assert_eq!(shown, newest);
+    let list = side.rest("olga").await.get(&format!("/v1/conversations/{cid}/pins")).await;
+    let list = list.expect(200);
+    let targets = list["pins"].as_array().expect("a list").iter();
+    assert_eq!(targets.filter_map(|pin| pin["target"].as_u64()).collect::<Vec<_>>(), newest);
 }
 
 async fn what_may_not_be_done_has_its_code(side: Side<'_>) {

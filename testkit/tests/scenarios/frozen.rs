@@ -87,6 +87,31 @@ async fn whoever_is_cut_is_told_and_may_come_back_at_once() {
     }
 }
 
+/// Whoever watches the server is not kept waiting by a store that says nothing (its own bound is 5 s).
+#[tokio::test]
+async fn readiness_waits_a_second_for_the_store() {
+    let frozen = Frozen::new().await;
+    frozen.postgres.freeze();
+    godwit_testkit::until("/readyz says 503", async || {
+        let start = Instant::now();
+        let reply = frozen.world.server.ask("GET", "/readyz", "", None).await;
+        let took = start.elapsed();
+        assert!(took < Duration::from_secs(4), "an answer after {took:?}");
+        if reply.status == 200 {
+            return None;
+        }
+        let found = reply.expect(503);
+        for part in ["store", "reads"] {
+            let reason = found["parts"][part]["reason"].as_str().unwrap_or_default();
+            assert!(reason.contains("not answered within a second"), "{found}");
+        }
+        assert!(took >= Duration::from_secs(1), "after {took:?}");
+        Some(())
+    })
+    .await;
+    frozen.postgres.thaw();
+}
+
 #[tokio::test]
 async fn a_send_that_is_held_too_long_ends_the_connection() {
     let frozen = Frozen::new().await;

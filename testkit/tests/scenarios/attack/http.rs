@@ -1,13 +1,14 @@
 //! REST and the probes without a token.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use godwit_testkit::rest;
 use godwit_testkit::server::Options;
-use tokio::io::AsyncWriteExt as _;
+use godwit_testkit::{until, within};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use super::{prompt, sockets};
+use super::{PROMPT, prompt, sockets};
 use crate::scenarios::world::World;
 
 const MANY: usize = 600;
@@ -93,13 +94,61 @@ async fn a_probe_is_answered_when_descriptors_are_used_up() {
     let options = Options { wrapper, ..Options::default() };
     let world = World::with(options).await;
     let mqtt = world.server.mqtt();
-    // More than are let in: those beyond are told so, and cost descriptors meanwhile.
-    let _held = sockets(&mqtt, 140, &[0x10]).await;
+    // More than are let in: those beyond are told so, and cost all other descriptors meanwhile, for half a
+    // minute.
+    let _held = sockets(&mqtt, 400, &[0x10]).await;
     let _more = sockets(&world.server.address("ws"), 140, b"GET").await;
     let anybody = world.server.caller("");
-    prompt("/livez", async || drop(anybody.get("/livez").await.expect(200))).await;
-    let log = world.server.log();
-    assert!(log.contains("fewer connections than limits.connections_max"), "{log}");
+    // One after the other, by the same descriptor.
+    let start = Instant::now();
+    for _ in 0..10 {
+        anybody.get("/livez").await.expect(200);
+    }
+    assert!(start.elapsed() < PROMPT, "ten probes took {:?}", start.elapsed());
+    // Written by a thread of its own.
+    until("a warning in the log", async || {
+        let log = world.server.log();
+        log.contains("fewer connections than limits.connections_max").then_some(())
+    })
+    .await;
+}
+
+/// Insists that the server closes without a word.
+async fn is_closed(stream: &mut TcpStream) {
+    let mut byte = [0];
+    let read = within("the end of a connection", stream.read(&mut byte)).await;
+    assert!(matches!(read, Ok(0) | Err(_)), "{read:?}: {byte:?}");
+}
+
+/// One address has so many connections, and others have theirs; whoever leaves makes room.
+#[tokio::test]
+async fn connections_of_one_address_are_bounded() {
+    const MAX: usize = 8;
+    let options = Options::default()
+        .with("GODWIT__LIMITS__HTTP_CONNECTIONS_PER_ADDRESS_MAX", &MAX.to_string());
+    let world = World::with(options).await;
+    let address = world.server.address("http");
+    let mut all = sockets(&address, MAX, b"").await;
+    let anybody = world.server.caller("");
+    let elsewhere = anybody.at([127, 0, 0, 2].into());
+    is_closed(&mut sockets(&address, 1, b"").await[0]).await;
+    assert_eq!(elsewhere.get("/livez").await.status, 200);
+    all.pop();
+    until("a place", async || anybody.try_get("/livez").await).await;
+}
+
+/// The probes' own listener has its own bound.
+#[tokio::test]
+async fn probes_are_bounded_in_connections() {
+    const MAX: usize = 64;
+    let options = Options::default().with("GODWIT__LISTEN__PROBES", "127.0.0.1:0");
+    let world = World::with(options).await;
+    let address = world.server.address("probes");
+    let mut all = sockets(&address, MAX, b"").await;
+    is_closed(&mut sockets(&address, 1, b"").await[0]).await;
+    all.pop();
+    let probes = rest::Caller::new(&format!("http://{address}"), "");
+    until("a place", async || probes.try_get("/readyz").await).await;
 }
 
 /// REST over TLS.
