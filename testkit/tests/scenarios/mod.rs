@@ -2,22 +2,30 @@
 //!
 //! Scenarios where the store matters run on both: [`on_both_stores`]. Read `exchange` first.
 
-/// Makes of each `async fn name(world: World)` two tests, `name::sqlite` and `name::postgres`.
+/// Makes of each `async fn name(world: World)` two tests, `name::sqlite` and `name::postgres`. `with
+/// options` starts the server as the function `options` says.
 macro_rules! on_both_stores {
-    ($($name:ident),* $(,)?) => {$(
-        mod $name {
+    (@options) => { godwit_testkit::server::Options::default() };
+    (@options $options:ident) => { super::$options() };
+    (@test $name:ident $test:ident $backend:ident $($options:ident)?) => {
+        #[tokio::test]
+        async fn $test() {
             use crate::scenarios::world::{Backend, World};
-
-            #[tokio::test]
-            async fn sqlite() {
-                super::$name(World::on(Backend::Sqlite).await).await;
-            }
-
-            #[tokio::test]
-            async fn postgres() {
-                super::$name(World::on(Backend::Postgres).await).await;
-            }
+            let options = on_both_stores!(@options $($options)?);
+            super::$name(World::on_with(Backend::$backend, options).await).await;
         }
+    };
+    (@stores [$($options:ident)?] $name:ident) => {
+        mod $name {
+            on_both_stores!(@test $name sqlite Sqlite $($options)?);
+            on_both_stores!(@test $name postgres Postgres $($options)?);
+        }
+    };
+    (with $options:ident : $($name:ident),* $(,)?) => {$(
+        on_both_stores!(@stores [$options] $name);
+    )*};
+    ($($name:ident),* $(,)?) => {$(
+        on_both_stores!(@stores [] $name);
     )*};
 }
 

@@ -68,6 +68,11 @@ impl World {
         Self { server, database, cid }
     }
 
+    /// Whether it stores in Postgres.
+    pub(crate) fn on_postgres(&self) -> bool {
+        self.database.is_some()
+    }
+
     /// The database of a world on Postgres.
     pub(crate) fn database(&self) -> &Database {
         self.database.as_ref().expect("a world on Postgres")

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use godwit_testkit::wire::{self, Publish, Version};
+use godwit_testkit::wire::{self, Publish};
 
 use super::raid::Means;
 use super::{Bounds, MIB, besiege};
@@ -37,7 +37,7 @@ async fn subscribe_without_end(means: &Means, device: usize) {
     let mut count = 0_u64;
     while means.goes_on() {
         let Some(mut raider) = means.enter(device).await else { continue };
-        let all = wire::subscribe(Version::V5, 1, &[("m/#", 1), ("c/#", 0)]);
+        let all = wire::subscribe(raider.version, 1, &[("m/#", 1), ("c/#", 0)]);
         let mut stands = raider.write(&all).await && raider.hears().await;
         while stands && means.goes_on() {
             // Those whom it knows and strangers in turn.
@@ -47,7 +47,7 @@ async fn subscribe_without_end(means: &Means, device: usize) {
             };
             let filters: Vec<String> = (count..).take(FILTERS).map(name).collect();
             let filters: Vec<(&str, u8)> = filters.iter().map(|f| (f.as_str(), 1)).collect();
-            let packet = wire::subscribe(Version::V5, 1, &filters);
+            let packet = wire::subscribe(raider.version, 1, &filters);
             stands = raider.write(&packet).await && raider.hears().await;
             count += FILTERS as u64 + 1;
             means.blow();
@@ -67,7 +67,8 @@ async fn speak(means: &Means, device: usize, cid: &str) {
             let topic = format!("c/{cid}/m{count}");
             let packet_id = u16::try_from(count % 60_000).expect("less") + 1;
             let word = Publish { qos: 1, topic, packet_id, ..Publish::default() };
-            stands = raider.write(&wire::publish(Version::V5, &word)).await && raider.skim();
+            let packet = wire::publish(raider.version, &word);
+            stands = raider.write(&packet).await && raider.skim();
         }
     }
 }

@@ -1,6 +1,6 @@
 //! F1: a device that subscribes and is taken over by itself at once, again and again.
 
-use godwit_testkit::wire::{self, Version};
+use godwit_testkit::wire;
 
 use super::raid::Means;
 use super::{Bounds, MIB, besiege};
@@ -25,7 +25,8 @@ async fn again(means: &Means, device: usize) {
         };
         count += 1;
         let filter = format!("u/mallory/{}", count % 50);
-        raider.write(&wire::subscribe(Version::V5, 1, &[("m/#", 1), (&filter, 1)])).await;
+        let packet = wire::subscribe(raider.version, 1, &[("m/#", 1), (&filter, 1)]);
+        raider.write(&packet).await;
         means.blow();
         // The one before is let go only now: it was taken over while its SUBSCRIBE was stored.
         before = Some(raider);
