@@ -136,6 +136,17 @@ async fn the_wal_is_synced_before_the_puback_is_sent() {
     }
 }
 
+/// Changes subscriptions, one after the other; how many.
+async fn change_while(sending: Arc<AtomicBool>, mut probe: Probe) -> usize {
+    let mut changes = 0;
+    while sending.load(Ordering::Relaxed) {
+        probe.subscribe("m/#").await;
+        probe.unsubscribe("m/#").await;
+        changes += 2;
+    }
+    changes
+}
+
 /// Each flush of the disk takes a while. Sends wait for the commit before theirs and for their own, and
 /// not for the flushes of everything else that is stored meanwhile; and that waits for few flushes, too,
 /// though many are stored.
@@ -163,17 +174,8 @@ async fn on_a_slow_disk_nobody_waits_for_the_flushes_of_others() {
     }
     let sending = Arc::new(AtomicBool::new(true));
     let mut changing = JoinSet::new();
-    for mut probe in kept {
-        let sending = Arc::clone(&sending);
-        changing.spawn(async move {
-            let mut changes = 0;
-            while sending.load(Ordering::Relaxed) {
-                probe.subscribe("m/#").await;
-                probe.unsubscribe("m/#").await;
-                changes += 2;
-            }
-            changes
-        });
+    for probe in kept {
+        changing.spawn(change_while(Arc::clone(&sending), probe));
     }
     let flushes = || {
         let text = std::fs::read_to_string(&file).expect("a trace");

@@ -44,7 +44,7 @@ pub(crate) async fn talk(mut probe: Probe, topic: String, pace: Duration, stop: 
                 biased;
                 () = tokio::time::sleep_until(due) => break,
                 packet = probe.next(), if !waiting.is_empty() => {
-                    take(packet, &mut waiting, &mut talk);
+                    take(&packet, &mut waiting, &mut talk);
                 }
             }
         }
@@ -57,17 +57,17 @@ pub(crate) async fn talk(mut probe: Probe, topic: String, pace: Duration, stop: 
         due += pace;
     }
     while !waiting.is_empty() {
-        take(probe.next().await, &mut waiting, &mut talk);
+        take(&probe.next().await, &mut waiting, &mut talk);
     }
     talk
 }
 
-fn take(packet: Received, waiting: &mut HashMap<u16, Instant>, talk: &mut Talk) {
+fn take(packet: &Received, waiting: &mut HashMap<u16, Instant>, talk: &mut Talk) {
     match packet {
         Received::PubAck { packet_id, code, .. } => {
-            let due = waiting.remove(&packet_id).expect("a PUBACK of what was sent");
+            let due = waiting.remove(packet_id).expect("a PUBACK of what was sent");
             talk.took.push((due, due.elapsed()));
-            talk.refused += usize::from(code >= 0x80);
+            talk.refused += usize::from(*code >= 0x80);
         }
         Received::Closed => panic!("closed with {} sends unanswered", waiting.len()),
         _ => {}

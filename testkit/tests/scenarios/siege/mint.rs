@@ -45,7 +45,7 @@ impl Mint {
     }
 
     /// A token of mallory's that was issued so many seconds from now.
-    pub(super) fn from_the_future(&self, device: &str, ahead_s: u64) -> String {
+    pub(super) fn issued_ahead(&self, device: &str, ahead_s: u64) -> String {
         let now_s = now_ms() / 1000;
         let claims = claims("mallory", device, now_s + ahead_s + 3600);
         self.sign(&format!(r#"{claims},"iat":{}}}"#, now_s + ahead_s))

@@ -36,7 +36,7 @@ async fn revoked_devices_that_come_again(world: World) {
         probe.subscribe("m/#").await;
         probe.disconnect(0).await;
         had.push(hello);
-        let token = mint.from_the_future(&device, ahead_s);
+        let token = mint.issued_ahead(&device, ahead_s);
         dated.push(probe::connect(version, "mallory", &device, &token));
     }
     let operator = world.server.caller(world.server.admin());
