@@ -163,10 +163,9 @@ async fn may_ask(
     let contacts_only = strangers.contacts_only && group;
     let strangers = Strangers { contacts_only, ..strangers.clone() };
     Ok(match inner.store.invite(user, others, &strangers, time_ms).await? {
+        Invited::Yes(_) if strangers.per_day == 0 => None,
         // The same ones again, into one conversation after the other, are asked too much as well.
-        Invited::Yes(strangers)
-            if inner.asked.ask(user, &strangers, conversation, Instant::now()) =>
-        {
+        Invited::Yes(unknown) if inner.asked.ask(user, &unknown, conversation, Instant::now()) => {
             None
         }
         Invited::Yes(_) => Some(TOO_OFTEN),

@@ -188,16 +188,16 @@ pub(crate) const NOTES_PER_STATEMENT: usize = 500;
 /// When a shard is full, rested ones are forgotten, then others, who may burst once more.
 pub(crate) const RATED_KEYS_MAX: usize = 100_000 / SHARDS;
 
-/// Into how many conversations a user may ask the same stranger within [`ASKED_AGAIN_FOR`]. Beyond it
-/// nobody is asked, 0x87. A place in somebody's inbox costs the store some 200 bytes, and the person a
-/// look.
-pub(crate) const ASKED_AGAIN_MAX: usize = 5;
+/// Into how many conversations a user may ask the same stranger within [`ASKED_AGAIN_FOR`]: more than
+/// colleagues who never write to each other alone share in a day. Beyond it nobody is asked, 0x87. A
+/// place in somebody's inbox costs the store some 200 bytes, and the person a look.
+pub(crate) const ASKED_AGAIN_MAX: usize = 100;
 /// See [`ASKED_AGAIN_MAX`]: a day, as for `policy.strangers_per_day`.
 pub(crate) const ASKED_AGAIN_FOR: Duration = Duration::from_secs(24 * 3600);
 
-/// Pairs of who asks and who is asked that are remembered: at about 200 bytes each 20 MB; beyond it some
-/// are asked as often once more.
-pub(crate) const ASKED_PAIRS_MAX: usize = 100_000;
+/// How often somebody was asked, of all that is remembered: at 24 bytes each, and 60 for a pair of who
+/// asks and who is asked, 42 MB at most; beyond it some are asked as often once more.
+pub(crate) const ASKED_NOTES_MAX: usize = 500_000;
 
 /// Large groups that are known to be ones before their members are looked at. A further one is
 /// bounded in its rate as any conversation.

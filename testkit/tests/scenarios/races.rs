@@ -32,6 +32,7 @@ fn rounds() -> u32 {
 /// Nobody is slowed down, and receipts are told at once.
 fn unbounded() -> Options {
     Options::default()
+        .with("GODWIT__POLICY__STRANGERS_PER_DAY", "0")
         .with("GODWIT__LIMITS__PUBLISHES_PER_S", "0")
         .with("GODWIT__LIMITS__USER_SENDS_PER_S", "0")
         .with("GODWIT__LIMITS__CONVERSATION_SENDS_PER_S", "0")

@@ -156,7 +156,7 @@ async fn the_same_stranger_is_asked_only_so_often(side: Side<'_>) {
     };
     let mut alice = side.chat("alice", "phone").await;
     made(&alice.groups("", direct(&ids[0])).await);
-    for _ in 0..4 {
+    for _ in 0..99 {
         made(&alice.groups("", group(&ids[..1])).await);
     }
     let cid = made(&alice.groups("", group(&[])).await);
