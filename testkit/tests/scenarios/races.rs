@@ -1,6 +1,7 @@
 //! Races, each run many times over real sockets and judged by the history checker (THREATS.md).
 
 use std::cell::Cell;
+use std::time::Duration;
 
 use godwit_proto::conversation::v1::{Details, EntryType, Role, Send};
 use godwit_proto::group::v1::group_request::Ask;
@@ -325,6 +326,8 @@ async fn coming_and_going_while_lagging(side: Side<'_>) {
         let reading = async {
             while open.get() > 0 {
                 dave.rest(&cid).await;
+                // Pings without a pause take both cores from those with whom he races.
+                tokio::time::sleep(Duration::from_millis(1)).await;
             }
         };
         tokio::join!(doors, speech, reading);
